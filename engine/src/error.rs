@@ -112,7 +112,9 @@ pub enum Error {
     #[error("table {0:?} exists already")]
     TableExists(String),
     /// A producer skipped numbers.
-    #[error("producer {producer:?} sent number {found}, expected {expected}: send the missing batches first")]
+    #[error(
+        "producer {producer:?} sent number {found}, expected {expected}: send the missing batches first"
+    )]
     SequenceGap {
         /// The producer's name.
         producer: String,
@@ -161,7 +163,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A sync failed or a worker panicked: no write is accepted until the database is opened anew.
-    #[error("writes are refused since {cause}; close and open the database again: opening verifies what the disk kept")]
+    #[error(
+        "writes are refused since {cause}; close and open the database again: opening verifies what the disk kept"
+    )]
     Poisoned {
         /// The first failure.
         cause: String,
@@ -225,9 +229,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid(_) | Self::WrongType { .. } | Self::OverLimit { .. } | Self::ReadOnly(_) => {
-                ErrorKind::Invalid
-            }
+            Self::Invalid(_)
+            | Self::WrongType { .. }
+            | Self::OverLimit { .. }
+            | Self::ReadOnly(_) => ErrorKind::Invalid,
             Self::UnknownTable { .. }
             | Self::UnknownColumn { .. }
             | Self::SnapshotExpired { .. }

@@ -1,0 +1,28 @@
+//! The data model: one type a file, without I/O. See docs/decisions/0001-identity.md and 0002-sequence.md.
+
+mod batch;
+mod chunk;
+mod column;
+mod predicate;
+mod rows;
+mod schema;
+mod sequence;
+mod series_key;
+mod time_range;
+mod value;
+
+pub use batch::{
+    Batch, CommitMetadata, Durability, FieldColumn, InvalidRows, Producer, RowBuilder,
+    TableOptions, TableRows, TagColumn, TagValues,
+};
+pub use chunk::RowChunk;
+pub use column::{Column, ColumnData};
+pub use predicate::{Comparison, FieldFilter, Predicate, TagFilter};
+pub use rows::{FieldValues, Rows};
+pub use schema::{
+    ColumnId, FieldDef, FieldType, FileId, MergeMode, SchemaMode, TableId, TableSchema, TagDef,
+};
+pub use sequence::Sequence;
+pub use series_key::{SeriesKey, check_tag_value, tag_of};
+pub use time_range::TimeRange;
+pub use value::Value;
