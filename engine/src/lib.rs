@@ -1,10 +1,14 @@
 //! Chronolith's storage engine: synchronous, embedded, without network.
 //! Where to start reading: docs/ARCHITECTURE.md.
 
+pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod executor;
 pub mod limits;
+pub mod memtable;
+pub mod merge;
 pub mod model;
+pub mod planted;
 pub mod rng;
 pub mod vfs;

@@ -243,7 +243,8 @@ fn fold_non_null(chunk: &RowChunk, rows: std::ops::Range<usize>, out: &mut RowCh
 }
 
 fn chunk_like(chunk: &RowChunk) -> RowChunk {
-    let fields = chunk.fields.iter().map(|field| Column { data: field.empty_data(), validity: None });
+    let fields =
+        chunk.fields.iter().map(|field| Column { data: field.empty_data(), validity: None });
     RowChunk { time: Vec::new(), sequence: Vec::new(), fields: fields.collect() }
 }
 

@@ -22,12 +22,7 @@ impl Chunk {
         Self { base, ..Self::default() }
     }
 
-    pub(super) fn from_rows(
-        base: u32,
-        rows: Rows,
-        previous: Vec<u32>,
-        sequence: Sequence,
-    ) -> Self {
+    pub(super) fn from_rows(base: u32, rows: Rows, previous: Vec<u32>, sequence: Sequence) -> Self {
         Self { base, time: rows.time, previous, batches: vec![(0, sequence)], fields: rows.fields }
     }
 

@@ -71,7 +71,8 @@ fn resolved(rows: &[Row], mode: MergeMode, through: u64) -> Vec<Row> {
                 continue;
             }
             let older = kept.and_then(|row| row.2);
-            let value = if mode == MergeMode::LastNonNull { version.2.or(older) } else { version.2 };
+            let value =
+                if mode == MergeMode::LastNonNull { version.2.or(older) } else { version.2 };
             kept = Some((version.0, version.1, value));
         }
         out.extend(kept);

@@ -8,7 +8,7 @@ use crate::catalog::CatalogChange;
 use crate::limits::{BATCH_ROWS_MAX, FIELD_COUNT_MAX};
 use crate::model::{
     Column, ColumnData, ColumnId, CommitMetadata, FieldType, FieldValues, Producer, Rows,
-    SeriesKey, TableId,
+    SeriesKey, TableId, text_from_parts,
 };
 use crate::tombstone::Tombstone;
 
@@ -234,12 +234,12 @@ fn decode_field(reader: &mut Reader<'_>, row_count: usize) -> Result<FieldValues
 
 fn bitmap(reader: &mut Reader<'_>, len: usize) -> Result<Bitmap, CodecError> {
     let bytes = reader.bytes(len.div_ceil(8))?;
-    Bitmap::from_bytes(bytes.to_vec(), len).ok_or_else(|| corrupt("bitmap"))
+    Bitmap::from_bytes(bytes.to_vec(), len)
 }
 
 fn text_column(reader: &mut Reader<'_>, row_count: usize) -> Result<TextBuf, CodecError> {
     let offsets = words(reader, row_count + 1, u32::from_le_bytes)?;
     let len = offsets.last().copied().unwrap_or_default() as usize;
     let bytes = reader.bytes(len)?.to_vec();
-    TextBuf::from_parts(offsets, bytes).ok_or_else(|| corrupt("text column"))
+    text_from_parts(offsets, bytes).ok_or_else(|| corrupt("text column"))
 }
