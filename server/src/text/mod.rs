@@ -2,7 +2,12 @@
 //! times, types, numbers, result tables, progress. Nothing here prints by itself.
 
 pub mod csv;
+pub mod infer;
 pub mod input;
+pub mod number;
+pub mod output;
+pub mod progress;
+pub mod table;
 pub mod time;
 
 /// Longest piece of somebody's text that an error message repeats, in characters.
