@@ -256,6 +256,14 @@ fn record_limit_holds_on_both_paths() {
             "{error}"
         );
     }
+    // Nor is much more taken than the limit.
+    for (open, endless) in [(&b""[..], b'x'), (b"\"", b','), (b"\"", b'\n')] {
+        let source = open.chain(io::repeat(endless).take(u64::MAX));
+        let mut reader = CsvReader::new(source, "t.csv", Delimiter::COMMA);
+        assert!(reader.read(&mut Record::new()).is_err());
+        let taken = u64::MAX - reader.into_source().into_inner().1.limit();
+        assert!(taken <= (2 * RECORD_BYTES_MAX + 2 * BLOCK_BYTES) as u64, "{taken}");
+    }
     let mut reader = CsvReader::new(io::repeat(b'x'), "t.csv", Delimiter::COMMA);
     assert!(reader.read(&mut Record::new()).is_err());
     assert!(!reader.read(&mut Record::new()).unwrap());

@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Zone {
     /// Coordinated universal time: the default, and the fast way.
     Utc,
-    /// A zone of the IANA database.
+    /// A zone of the IANA database. Its table ends with 2100: later summers have standard time.
     Named(Tz),
 }
 
