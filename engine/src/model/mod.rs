@@ -13,8 +13,8 @@ mod time_range;
 mod value;
 
 pub use batch::{
-    Batch, CommitMetadata, Durability, FieldColumn, InvalidRows, Producer, RowBuilder,
-    TableOptions, TableRows, TagColumn, TagValues,
+    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
+    Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
 pub use chunk::RowChunk;
 pub use column::{Column, ColumnData};
