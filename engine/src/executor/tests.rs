@@ -28,7 +28,8 @@ impl<F: Fn(u64) -> JobStatus + Send + Sync + 'static> Script<F> {
 
     /// Waits for `count` runs on the thread executor, at most ten seconds.
     fn wait_for_runs(&self, count: u64) {
-        let reached = ThreadExecutor.wait_until(&self.changed, Some(10_000), &mut || self.runs() >= count);
+        let reached =
+            ThreadExecutor.wait_until(&self.changed, Some(10_000), &mut || self.runs() >= count);
         assert!(reached, "{} of {count} runs", self.runs());
     }
 }
@@ -164,7 +165,10 @@ mod threads {
         let play = |parity: u64| {
             for round in (parity..2 * ROUNDS).step_by(2) {
                 let arrived = &mut || ball.load(Ordering::SeqCst) == round;
-                assert!(ThreadExecutor.wait_until(&signal, Some(60_000), arrived), "lost in {round}");
+                assert!(
+                    ThreadExecutor.wait_until(&signal, Some(60_000), arrived),
+                    "lost in {round}"
+                );
                 ball.store(round + 1, Ordering::SeqCst);
                 signal.notify();
             }
@@ -187,7 +191,7 @@ mod threads {
             signal.notify();
             looks == 3
         };
-        assert!(ThreadExecutor.wait_until(&signal, Some(60_000), ready));
+        assert!(ThreadExecutor.wait_until(&signal, Some(5_000), ready));
         assert_eq!(looks, 3);
     }
 
@@ -231,7 +235,8 @@ mod deterministic {
         assert_eq!(schedule(7), schedule(7));
         let distinct: std::collections::BTreeSet<_> = (0..20).map(schedule).collect();
         assert_eq!(distinct.len(), 20);
-        let hashes: std::collections::BTreeSet<_> = distinct.iter().map(|(_, hash)| *hash).collect();
+        let hashes: std::collections::BTreeSet<_> =
+            distinct.iter().map(|(_, hash)| *hash).collect();
         assert_eq!(hashes.len(), 20);
     }
 
@@ -279,7 +284,8 @@ mod deterministic {
         let (depth, deepest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let helper = Script::new(|_| JobStatus::Idle);
         let helper_handle = executor.spawn("helper", Arc::clone(&helper) as Arc<dyn Job>);
-        let (inner, seen, reached) = (Arc::clone(&executor), Arc::clone(&helper), Arc::clone(&deepest));
+        let (inner, seen, reached) =
+            (Arc::clone(&executor), Arc::clone(&helper), Arc::clone(&deepest));
         let own: Arc<OnceLock<Arc<dyn JobHandle>>> = Arc::default();
         let from_inside = Arc::clone(&own);
         let waiter = Script::new(move |_| {

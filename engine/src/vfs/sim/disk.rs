@@ -218,7 +218,9 @@ impl Disk {
     pub(super) fn files_by_path(&self) -> BTreeMap<PathBuf, u64> {
         let mut files = BTreeMap::new();
         self.walk(|folder| &folder.volatile, &mut |path, number| {
-            files.insert(path.to_path_buf(), number);
+            if !self.names.is_folder(number) {
+                files.insert(path.to_path_buf(), number);
+            }
         });
         files
     }
@@ -238,7 +240,7 @@ impl Disk {
         hash
     }
 
-    /// Visits all files in the order of their paths, and empty folders too.
+    /// Visits all files and folders, each folder before what is in it.
     fn walk(
         &self,
         side: impl Fn(&super::names::Folder) -> &super::names::Entries,
@@ -246,10 +248,8 @@ impl Disk {
     ) {
         let mut open = vec![(PathBuf::from("/"), ROOT)];
         while let Some((path, number)) = open.pop() {
-            let Some(folder) = self.names.folders.get(&number) else {
-                visit(&path, number);
-                continue;
-            };
+            visit(&path, number);
+            let Some(folder) = self.names.folders.get(&number) else { continue };
             let children = side(folder).iter().rev();
             open.extend(children.map(|(name, number)| (path.join(name), *number)));
         }

@@ -194,22 +194,22 @@ impl Cut<'_> {
         match self.chooser.answer(&question) {
             0 => file.durable_len,
             1 => last.bytes,
-            2 => {
-                let sector_bytes = SECTOR_BYTES as u64;
-                (self.length_between(file) / sector_bytes).saturating_mul(sector_bytes)
-            }
-            3 => self.length_between(file),
+            2 => self.length_between(file, SECTOR_BYTES as u64),
+            3 => self.length_between(file, 1),
             more => earlier.get(more - LENGTH_COUNT).map_or(last.bytes, |length| length.bytes),
         }
     }
 
-    fn length_between(&self, file: &Inode) -> u64 {
+    /// A length between the shortest and the longest that the file had since its last sync, cut to a multiple of `step`.
+    fn length_between(&self, file: &Inode, step: u64) -> u64 {
         let lengths = file.lengths.iter().map(|length| length.bytes);
         let (low, high) = lengths
             .fold((file.durable_len, file.durable_len), |(low, high), bytes| {
                 (low.min(bytes), high.max(bytes))
             });
-        low + self.noise.next_u64() % (high - low).saturating_add(1)
+        let drawn = low + self.noise.next_u64() % (high - low).saturating_add(1);
+        // Not below the shortest: that much is durable.
+        (drawn - drawn % step).max(low)
     }
 
     /// What becomes of each sector that may differ, below the length.
