@@ -4,7 +4,9 @@
 pub mod clock;
 pub mod error;
 pub mod executor;
+pub mod format;
 pub mod limits;
 pub mod model;
 pub mod rng;
+pub mod segment;
 pub mod vfs;

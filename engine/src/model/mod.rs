@@ -10,6 +10,7 @@ mod sequence;
 mod series_key;
 mod time_range;
 mod value;
+mod window;
 
 pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, InvalidRows, Producer, RowBuilder,
@@ -26,3 +27,4 @@ pub use sequence::Sequence;
 pub use series_key::{SeriesKey, check_tag_value, tag_of};
 pub use time_range::TimeRange;
 pub use value::Value;
+pub use window::Window;
