@@ -79,7 +79,7 @@ impl ColumnData {
             }
             (Self::U64(values), Value::U64(value)) => values.push(*value),
             (Self::Bool(values), Value::Bool(value)) => values.push(*value),
-            (Self::Utf8(values), Value::Utf8(value)) => values.push(value),
+            (Self::Utf8(values), Value::Utf8(value)) => return values.push(value).is_ok(),
             _ => return false,
         }
         true
@@ -91,8 +91,11 @@ impl ColumnData {
             Self::F64(values) => values.resize(values.len() + count, 0.0),
             Self::I64(values) => values.resize(values.len() + count, 0),
             Self::U64(values) => values.resize(values.len() + count, 0),
-            Self::Bool(values) => (0..count).for_each(|_| values.push(false)),
-            Self::Utf8(values) => (0..count).for_each(|_| values.push("")),
+            Self::Bool(values) => values.push_run(false, count),
+            Self::Utf8(values) => {
+                let end = values.offsets.last().copied().unwrap_or(0);
+                values.offsets.resize(values.offsets.len() + count, end);
+            }
         }
     }
 
@@ -155,7 +158,7 @@ impl Column {
     /// Whether the value at `row` is not NULL.
     #[must_use]
     pub fn is_valid(&self, row: usize) -> bool {
-        self.validity.as_ref().is_none_or(|bits| bits.get(row))
+        self.validity.as_ref().is_none_or(|bits| bits.get(row).unwrap_or_default())
     }
 
     /// How many values are NULL.
@@ -173,7 +176,7 @@ impl Column {
         let value = match &self.data {
             ColumnData::F64(values) => values.get(row).map(|value| Value::F64(*value)),
             ColumnData::U64(values) => values.get(row).map(|value| Value::U64(*value)),
-            ColumnData::Bool(values) => Some(Value::Bool(values.get(row))),
+            ColumnData::Bool(values) => values.get(row).map(Value::Bool),
             ColumnData::Utf8(values) => values.get(row).map(|value| Value::Utf8(value.to_owned())),
             ColumnData::I64(values) => values.get(row).map(|&value| match field_type {
                 FieldType::Timestamp => Value::Timestamp(value),
@@ -191,7 +194,7 @@ impl Column {
         }
         let len = self.len();
         let bits = self.validity.get_or_insert_with(|| Bitmap::filled(len, true));
-        (0..count).for_each(|_| bits.push(false));
+        bits.push_run(false, count);
         self.data.push_empty(count);
     }
 
@@ -201,10 +204,10 @@ impl Column {
         let len = self.len();
         match (&mut self.validity, &other.validity) {
             (None, None) => {}
-            (Some(bits), None) => rows.clone().for_each(|_| bits.push(true)),
+            (Some(bits), None) => bits.push_run(true, rows.len()),
             (validity, Some(more)) => {
                 let bits = validity.get_or_insert_with(|| Bitmap::filled(len, true));
-                rows.clone().for_each(|row| bits.push(more.get(row)));
+                bits.append_slice(more, rows.start, rows.len());
             }
         }
         match (&mut self.data, &other.data) {
@@ -212,11 +215,9 @@ impl Column {
             (ColumnData::I64(to), ColumnData::I64(from)) => to.extend_from_slice(&from[rows]),
             (ColumnData::U64(to), ColumnData::U64(from)) => to.extend_from_slice(&from[rows]),
             (ColumnData::Bool(to), ColumnData::Bool(from)) => {
-                rows.for_each(|row| to.push(from.get(row)));
+                to.append_slice(from, rows.start, rows.len());
             }
-            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => {
-                rows.for_each(|row| to.push(from.get(row).unwrap_or_default()));
-            }
+            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => push_texts(to, from, rows),
             (to, _) => to.push_empty(rows.len()),
         }
     }
@@ -256,4 +257,21 @@ impl Column {
     pub fn memory_bytes(&self) -> usize {
         self.data.memory_bytes() + self.validity.as_ref().map_or(0, |bits| bits.len().div_ceil(8))
     }
+}
+
+/// Adds the texts of `from` in `rows`. Texts past the 4 GiB that one buffer holds become empty: callers bound their chunks by bytes.
+fn push_texts(to: &mut TextBuf, from: &TextBuf, rows: Range<usize>) {
+    let offsets = from.offsets.get(rows.start..=rows.end).unwrap_or(&[0]);
+    let (start, end) = match offsets {
+        [one] => (*one, *one),
+        [start, .., end] => (*start, *end),
+        [] => (0, 0),
+    };
+    let base = u32::try_from(to.bytes.len()).unwrap_or(u32::MAX);
+    if base.checked_add(end - start).is_none() {
+        let last = to.offsets.last().copied().unwrap_or(0);
+        return to.offsets.resize(to.offsets.len() + rows.len(), last);
+    }
+    to.bytes.extend_from_slice(from.bytes.get(start as usize..end as usize).unwrap_or_default());
+    to.offsets.extend(offsets.iter().skip(1).map(|offset| offset - start + base));
 }

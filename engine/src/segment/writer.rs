@@ -227,6 +227,7 @@ impl<'v> SegmentWriter<'v> {
         let types: Vec<FieldType> = self.spec.columns.iter().map(|(_, of)| *of).collect();
         let mut footer = Footer::default();
         let descriptors = self.write_descriptors()?;
+        let schema = self.schema();
         let out = &mut self.out;
         footer.push(section::DESCRIPTORS, descriptors);
         let parts = std::mem::take(&mut self.dictionary).finish(out)?;
@@ -245,7 +246,7 @@ impl<'v> SegmentWriter<'v> {
         let mut directory = Vec::new();
         encode_directory(&self.entries, &mut directory);
         footer.push(section::GROUPS, out.append_sealed(&directory)?);
-        footer.push(section::SCHEMA, out.append_sealed(&self.schema())?);
+        footer.push(section::SCHEMA, out.append_sealed(&schema)?);
         let mut summary = Vec::new();
         info.encode_summary(&mut summary);
         footer.push(section::SUMMARY, out.append_sealed(&summary)?);
