@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use chronolith_codec::{Bitmap, TextBuf};
 
-use super::{FieldType, Value};
+use super::{FieldType, Value, text};
 
 /// The values. Integers, timestamps and the units of decimals share `I64`.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,10 +92,7 @@ impl ColumnData {
             Self::I64(values) => values.resize(values.len() + count, 0),
             Self::U64(values) => values.resize(values.len() + count, 0),
             Self::Bool(values) => values.push_run(false, count),
-            Self::Utf8(values) => {
-                let end = values.offsets.last().copied().unwrap_or(0);
-                values.offsets.resize(values.offsets.len() + count, end);
-            }
+            Self::Utf8(values) => text::push_empty(values, count),
         }
     }
 
@@ -158,7 +155,7 @@ impl Column {
     /// Whether the value at `row` is not NULL.
     #[must_use]
     pub fn is_valid(&self, row: usize) -> bool {
-        self.validity.as_ref().is_none_or(|bits| bits.get(row).unwrap_or_default())
+        self.validity.as_ref().is_none_or(|bits| bits.get(row) == Some(true))
     }
 
     /// How many values are NULL.
@@ -217,7 +214,7 @@ impl Column {
             (ColumnData::Bool(to), ColumnData::Bool(from)) => {
                 to.append_slice(from, rows.start, rows.len());
             }
-            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => push_texts(to, from, rows),
+            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => text::push_slice(to, from, rows),
             (to, _) => to.push_empty(rows.len()),
         }
     }
@@ -257,21 +254,4 @@ impl Column {
     pub fn memory_bytes(&self) -> usize {
         self.data.memory_bytes() + self.validity.as_ref().map_or(0, |bits| bits.len().div_ceil(8))
     }
-}
-
-/// Adds the texts of `from` in `rows`. Texts past the 4 GiB that one buffer holds become empty: callers bound their chunks by bytes.
-fn push_texts(to: &mut TextBuf, from: &TextBuf, rows: Range<usize>) {
-    let offsets = from.offsets.get(rows.start..=rows.end).unwrap_or(&[0]);
-    let (start, end) = match offsets {
-        [one] => (*one, *one),
-        [start, .., end] => (*start, *end),
-        [] => (0, 0),
-    };
-    let base = u32::try_from(to.bytes.len()).unwrap_or(u32::MAX);
-    if base.checked_add(end - start).is_none() {
-        let last = to.offsets.last().copied().unwrap_or(0);
-        return to.offsets.resize(to.offsets.len() + rows.len(), last);
-    }
-    to.bytes.extend_from_slice(from.bytes.get(start as usize..end as usize).unwrap_or_default());
-    to.offsets.extend(offsets.iter().skip(1).map(|offset| offset - start + base));
 }
