@@ -1,5 +1,9 @@
 //! Values to bytes and back (stub).
-#![allow(missing_docs, clippy::all, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(missing_docs, dead_code, clippy::all, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+mod error;
+mod num;
+pub mod varint;
+pub use error::CodecError;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bitmap { bits: Vec<bool> }
