@@ -1,10 +1,16 @@
 //! Chronolith's storage engine: synchronous, embedded, without network.
 //! Where to start reading: docs/ARCHITECTURE.md.
 
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod executor;
 pub mod limits;
+pub mod manifest;
 pub mod model;
 pub mod rng;
+#[path = "segment_stub.rs"]
+pub mod segment;
+pub mod tombstone;
 pub mod vfs;
+mod wire;
