@@ -1,60 +1,66 @@
-//! Values to bytes and back (stub).
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::all,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
-mod error;
-mod num;
-pub mod varint;
-pub use error::CodecError;
+//! Chronolith's column encodings: values to bytes and back, without I/O.
+//!
+//! A block (up to 65,536 values of one column) gets one plan, made from its values; the plan encodes
+//! each page (up to 4,096 values) on its own; bit-packed pages consist of vectors of 1,024 values.
+//! Pages describe themselves. Decoders take untrusted bytes: they never panic and allocate no more
+//! than the caller's count and byte bound. Format: docs/format/codec.md.
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bitmap {
-    bits: Vec<bool>,
-}
-impl Bitmap {
-    pub fn filled(len: usize, value: bool) -> Self {
-        Self { bits: vec![value; len] }
-    }
-    pub fn len(&self) -> usize {
-        self.bits.len()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.bits.is_empty()
-    }
-    pub fn push(&mut self, value: bool) {
-        self.bits.push(value)
-    }
-    pub fn get(&self, at: usize) -> bool {
-        self.bits[at]
-    }
-    pub fn count_ones(&self) -> usize {
-        self.bits.iter().filter(|b| **b).count()
-    }
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextBuf {
-    pub offsets: Vec<u32>,
-    pub bytes: Vec<u8>,
-}
-impl Default for TextBuf {
-    fn default() -> Self {
-        Self { offsets: vec![0], bytes: vec![] }
-    }
-}
-impl TextBuf {
-    pub fn push(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.offsets.push(self.bytes.len() as u32)
-    }
-    pub fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-    pub fn get(&self, at: usize) -> Option<&str> {
-        let (from, to) = (*self.offsets.get(at)? as usize, *self.offsets.get(at + 1)? as usize);
-        std::str::from_utf8(self.bytes.get(from..to)?).ok()
-    }
+mod bins;
+mod bitmap;
+mod bitpack;
+mod bits;
+mod choose;
+mod classes;
+mod compress;
+mod decimal;
+mod delta;
+mod dict;
+mod divisor;
+mod encoding;
+mod error;
+mod float;
+mod frame;
+mod front;
+mod int;
+mod num;
+mod patched;
+mod plain;
+mod planes;
+mod rans;
+mod rle;
+mod text;
+mod textbuf;
+mod validity;
+pub mod varint;
+mod xor;
+
+pub use bitmap::Bitmap;
+pub use decimal::Decimal;
+pub use error::CodecError;
+pub use float::{FloatEncoding, FloatPlan, decode_f64, encode_f64, plan_f64};
+pub use int::{IntEncoding, IntPlan, decode_i64, encode_i64, plan_i64};
+pub use text::{TextEncoding, TextPlan, decode_text, encode_text, plan_text};
+pub use textbuf::{TextBuf, TextView};
+pub use validity::{
+    BoolPlan, decode_bool, decode_validity, encode_bool, encode_validity, plan_bool,
+};
+
+/// Values of a vector, the unit of decoding.
+pub const VECTOR_VALUES: usize = 1024;
+/// Values of a page, the unit of reading.
+pub const PAGE_VALUES_MAX: usize = 4096;
+/// Values of a block, and the most that one call encodes or decodes.
+pub const BLOCK_VALUES_MAX: usize = 65_536;
+
+/// Zstd stays where it saves at least one part in so many.
+const ZSTD_SAVING_DIVISOR: usize = 20;
+
+/// How much time an encoding may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// For a flush: encodings that run at hundreds of millions of values a second; Zstd only for
+    /// text and where it saves a lot.
+    Fast,
+    /// For a compaction: whatever is smallest, Zstd included.
+    Dense,
 }
