@@ -31,10 +31,7 @@ impl Map {
         // SAFETY: the bytes behind a `&[u8]` must not change while it lives. Mapped files are finished: the engine
         // publishes a file only after its last write, never opens a published file for writing, and never truncates
         // one; removal unlinks the name and leaves the pages. The data directory is locked against other processes.
-        #[expect(
-            unsafe_code,
-            reason = "mapping a file is unsafe by nature; the invariant is above"
-        )]
+        #[expect(unsafe_code, reason = "the invariant is above")]
         let mapped = unsafe { Mmap::map(file)? };
         Ok(Self { mapped: Some(mapped) })
     }
