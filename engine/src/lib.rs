@@ -1,13 +1,17 @@
 //! Chronolith's storage engine: synchronous, embedded, without network.
 //! Where to start reading: docs/ARCHITECTURE.md.
 
+pub mod budget;
 pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod executor;
 pub mod limits;
 pub mod manifest;
+pub mod memtable;
+pub mod merge;
 pub mod model;
+pub mod planted;
 pub mod rng;
 #[path = "segment_stub.rs"]
 pub mod segment;

@@ -32,6 +32,31 @@ pub struct Producer {
     pub number: u64,
 }
 
+/// What an import notes beside each of its chunks, in the same atomic batch. The batch's producer is the import:
+/// its id is a hash of what is imported and how, its numbers count the chunks from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImportMark {
+    /// The file's name, for people.
+    pub file: String,
+    /// Rows committed from the file, this chunk included.
+    pub row_count: u64,
+    /// Rows of the file that were read, refused ones and this chunk included.
+    pub source_row_count: u64,
+    /// Whether this is the last chunk.
+    pub finished: bool,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// The last chunk that is committed.
+    pub chunk: u64,
+    /// What was noted beside it.
+    pub mark: ImportMark,
+    /// When it was committed, nanoseconds since the Unix epoch.
+    pub commit_time_ns: i64,
+}
+
 /// Where a batch comes from: kept for audit and lineage. Each string is at most 256 bytes; empty means not given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct CommitMetadata {
@@ -130,6 +155,8 @@ pub struct Batch {
     pub invalid_rows: InvalidRows,
     /// The producer's number, for idempotence.
     pub producer: Option<Producer>,
+    /// For a chunk of an import: what is noted beside it.
+    pub import: Option<ImportMark>,
     /// Where it comes from.
     pub metadata: CommitMetadata,
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use chronolith_codec::{Bitmap, TextBuf};
 
-use super::{FieldType, Value};
+use super::{FieldType, Value, text};
 
 /// The values. Integers, timestamps and the units of decimals share `I64`.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,7 @@ impl ColumnData {
             }
             (Self::U64(values), Value::U64(value)) => values.push(*value),
             (Self::Bool(values), Value::Bool(value)) => values.push(*value),
-            (Self::Utf8(values), Value::Utf8(value)) => values.push(value),
+            (Self::Utf8(values), Value::Utf8(value)) => return values.push(value).is_ok(),
             _ => return false,
         }
         true
@@ -91,8 +91,8 @@ impl ColumnData {
             Self::F64(values) => values.resize(values.len() + count, 0.0),
             Self::I64(values) => values.resize(values.len() + count, 0),
             Self::U64(values) => values.resize(values.len() + count, 0),
-            Self::Bool(values) => (0..count).for_each(|_| values.push(false)),
-            Self::Utf8(values) => (0..count).for_each(|_| values.push("")),
+            Self::Bool(values) => values.push_run(false, count),
+            Self::Utf8(values) => text::push_empty(values, count),
         }
     }
 
@@ -155,7 +155,7 @@ impl Column {
     /// Whether the value at `row` is not NULL.
     #[must_use]
     pub fn is_valid(&self, row: usize) -> bool {
-        self.validity.as_ref().is_none_or(|bits| bits.get(row))
+        self.validity.as_ref().is_none_or(|bits| bits.get(row) == Some(true))
     }
 
     /// How many values are NULL.
@@ -173,7 +173,7 @@ impl Column {
         let value = match &self.data {
             ColumnData::F64(values) => values.get(row).map(|value| Value::F64(*value)),
             ColumnData::U64(values) => values.get(row).map(|value| Value::U64(*value)),
-            ColumnData::Bool(values) => Some(Value::Bool(values.get(row))),
+            ColumnData::Bool(values) => values.get(row).map(Value::Bool),
             ColumnData::Utf8(values) => values.get(row).map(|value| Value::Utf8(value.to_owned())),
             ColumnData::I64(values) => values.get(row).map(|&value| match field_type {
                 FieldType::Timestamp => Value::Timestamp(value),
@@ -191,7 +191,7 @@ impl Column {
         }
         let len = self.len();
         let bits = self.validity.get_or_insert_with(|| Bitmap::filled(len, true));
-        (0..count).for_each(|_| bits.push(false));
+        bits.push_run(false, count);
         self.data.push_empty(count);
     }
 
@@ -201,10 +201,10 @@ impl Column {
         let len = self.len();
         match (&mut self.validity, &other.validity) {
             (None, None) => {}
-            (Some(bits), None) => rows.clone().for_each(|_| bits.push(true)),
+            (Some(bits), None) => bits.push_run(true, rows.len()),
             (validity, Some(more)) => {
                 let bits = validity.get_or_insert_with(|| Bitmap::filled(len, true));
-                rows.clone().for_each(|row| bits.push(more.get(row)));
+                bits.append_slice(more, rows.start, rows.len());
             }
         }
         match (&mut self.data, &other.data) {
@@ -212,11 +212,9 @@ impl Column {
             (ColumnData::I64(to), ColumnData::I64(from)) => to.extend_from_slice(&from[rows]),
             (ColumnData::U64(to), ColumnData::U64(from)) => to.extend_from_slice(&from[rows]),
             (ColumnData::Bool(to), ColumnData::Bool(from)) => {
-                rows.for_each(|row| to.push(from.get(row)));
+                to.append_slice(from, rows.start, rows.len());
             }
-            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => {
-                rows.for_each(|row| to.push(from.get(row).unwrap_or_default()));
-            }
+            (ColumnData::Utf8(to), ColumnData::Utf8(from)) => text::push_slice(to, from, rows),
             (to, _) => to.push_empty(rows.len()),
         }
     }

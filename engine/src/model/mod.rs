@@ -8,12 +8,13 @@ mod rows;
 mod schema;
 mod sequence;
 mod series_key;
+mod text;
 mod time_range;
 mod value;
 
 pub use batch::{
-    Batch, CommitMetadata, Durability, FieldColumn, InvalidRows, Producer, RowBuilder,
-    TableOptions, TableRows, TagColumn, TagValues,
+    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
+    Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
 pub use chunk::RowChunk;
 pub use column::{Column, ColumnData};
@@ -24,5 +25,6 @@ pub use schema::{
 };
 pub use sequence::Sequence;
 pub use series_key::{SeriesKey, check_tag_value, tag_of};
+pub use text::text_from_parts;
 pub use time_range::TimeRange;
 pub use value::Value;

@@ -1,0 +1,123 @@
+//! One budget of memory for everything that grows: memtables, log buffers, reads, flushes, compactions.
+//! Invariant: whoever holds bytes holds a [`Grant`] for them. See docs/decisions/0012-memory-budget.md.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Bytes that the database may hold.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit_bytes: usize,
+    used_bytes: AtomicUsize,
+}
+
+/// Bytes that someone may hold; given back when dropped.
+#[derive(Debug)]
+pub struct Grant {
+    budget: Arc<MemoryBudget>,
+    bytes: usize,
+}
+
+impl MemoryBudget {
+    /// A budget of `limit_bytes`.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0) })
+    }
+
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// Bytes that are held.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Grants `bytes` for `what`.
+    ///
+    /// # Errors
+    /// `Overloaded` when they do not fit.
+    pub fn grant(self: &Arc<Self>, bytes: usize, what: &str) -> Result<Grant> {
+        let mut grant = self.empty_grant();
+        grant.resize(bytes, what)?;
+        Ok(grant)
+    }
+
+    /// A grant of nothing, to grow later.
+    #[must_use]
+    pub fn empty_grant(self: &Arc<Self>) -> Grant {
+        Grant { budget: Arc::clone(self), bytes: 0 }
+    }
+}
+
+impl Grant {
+    /// Bytes granted.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes the grant `bytes` large.
+    ///
+    /// # Errors
+    /// `Overloaded` when the growth does not fit; the grant is then unchanged.
+    pub fn resize(&mut self, bytes: usize, what: &str) -> Result<()> {
+        if bytes > self.bytes {
+            let more = bytes - self.bytes;
+            let fits = |used: usize| {
+                used.checked_add(more).filter(|total| *total <= self.budget.limit_bytes)
+            };
+            let used = &self.budget.used_bytes;
+            used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|used| {
+                Error::Overloaded {
+                    what: format!("the memory budget has no {more} bytes left for {what}"),
+                    used: used as u64,
+                    limit: self.budget.limit_bytes as u64,
+                }
+            })?;
+        } else {
+            self.budget.used_bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Moves `bytes` of another grant of the same budget into this one.
+    pub fn absorb(&mut self, other: &mut Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_never_pass_the_limit_and_come_back() {
+        let budget = MemoryBudget::new(100);
+        let mut first = budget.grant(60, "a").unwrap();
+        assert!(matches!(budget.grant(41, "b"), Err(Error::Overloaded { used: 60, .. })));
+        let mut second = budget.grant(40, "b").unwrap();
+        assert!(first.resize(61, "a").is_err());
+        assert_eq!((first.bytes(), budget.used_bytes()), (60, 100));
+        first.absorb(&mut second);
+        drop(second);
+        assert_eq!(budget.used_bytes(), 100);
+        first.resize(10, "a").unwrap();
+        assert_eq!(budget.used_bytes(), 10);
+        drop(first);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+}

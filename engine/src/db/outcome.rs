@@ -1,0 +1,140 @@
+//! What operations report.
+
+use std::path::PathBuf;
+
+use crate::model::{Sequence, TimeRange};
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOutcome {
+    /// The batch's place in commit order.
+    pub sequence: Sequence,
+    /// Everything up to here, inclusive, survives a power cut.
+    pub durable_sequence: Sequence,
+    /// Rows committed.
+    pub row_count: u64,
+    /// Rows refused, where the batch allowed that.
+    pub refused: Vec<RefusedRow>,
+    /// Whether the producer's number had been applied before; nothing was written then.
+    pub already_applied: bool,
+}
+
+/// A row that was left out of its batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The table.
+    pub table: String,
+    /// The row's position among the batch's rows for that table.
+    pub row: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteOutcome {
+    /// The deletion's place in commit order.
+    pub sequence: Sequence,
+    /// Rows that were seen before and are not any more.
+    pub row_count: u64,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecoveryReport {
+    /// Records read from the log.
+    pub record_count: u64,
+    /// The last sequence.
+    pub last: Sequence,
+    /// A torn tail: the log file, the offset, the bytes behind it, and what is wrong. They were never acknowledged as durable.
+    pub torn_tail: Option<(PathBuf, u64, u64, String)>,
+    /// Damage in the middle of the log; only a read-only open goes on, with the rows before it.
+    pub damage: Option<String>,
+}
+
+/// A part of the database that is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedPart {
+    /// The file.
+    pub path: PathBuf,
+    /// The table, where it can be told.
+    pub table: Option<String>,
+    /// The field or other column, where it can be told.
+    pub column: Option<String>,
+    /// Times that may be affected, where they can be told.
+    pub range: Option<TimeRange>,
+    /// What is wrong, and where in the file.
+    pub detail: String,
+}
+
+/// What verification read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Files read.
+    pub file_count: u64,
+    /// Bytes read.
+    pub byte_count: u64,
+    /// What is damaged; empty when all is well.
+    pub damage: Vec<DamagedPart>,
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompactReport {
+    /// Segments that were merged.
+    pub segments_before: u64,
+    /// Segments that came of them.
+    pub segments_after: u64,
+    /// Bytes of the former.
+    pub bytes_before: u64,
+    /// Bytes of the latter.
+    pub bytes_after: u64,
+}
+
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableStats {
+    /// The name.
+    pub name: String,
+    /// Rows in segments and in memory, superseded and deleted ones included.
+    pub row_count: u64,
+    /// Rows in memory.
+    pub memory_rows: u64,
+    /// Segments.
+    pub segment_count: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Series, counted once for each segment and memtable that has them.
+    pub series_count: u64,
+    /// Least and greatest timestamp, both inclusive, deleted rows included.
+    pub times: Option<(i64, i64)>,
+    /// Deletions that are not merged away yet.
+    pub tombstone_count: u64,
+}
+
+/// Figures of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// One for each table, by name.
+    pub tables: Vec<TableStats>,
+    /// The database's identity, as 32 hex digits.
+    pub database_id: String,
+    /// The last published sequence.
+    pub sequence: Sequence,
+    /// The last durable sequence.
+    pub durable_sequence: Sequence,
+    /// Log files.
+    pub log_file_count: u64,
+    /// Bytes of log files.
+    pub log_bytes: u64,
+    /// Bytes of rows in memory.
+    pub memtable_bytes: u64,
+    /// Bytes of the memory budget that are held.
+    pub memory_used_bytes: u64,
+    /// The memory budget.
+    pub memory_limit_bytes: u64,
+    /// The number of the newest manifest edit.
+    pub manifest_number: u64,
+    /// Why writes are refused, if they are.
+    pub poisoned: Option<String>,
+}

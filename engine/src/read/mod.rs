@@ -1,0 +1,15 @@
+//! Reading: bind a request, prune, join, resolve, filter, and give batches of columns. The path: plan, scan, source, merge, batch.
+
+mod aggregate;
+mod batch;
+mod filter;
+mod latest;
+mod plan;
+mod scan;
+mod source;
+
+pub use aggregate::{AggregateFunction, AggregateRequest, AggregateRow, Bucket};
+pub use batch::{ScanBatch, SeriesRun};
+pub use filter::{BoundFilter, compare_f64};
+pub use plan::{ScanPlan, ScanRequest, bind_tags};
+pub use scan::Scan;

@@ -1,0 +1,339 @@
+//! Streams the rows of a snapshot: series by series, each joined from its sources, resolved, filtered, and packed into batches.
+
+use std::sync::Arc;
+
+use super::batch::{ScanBatch, SeriesRun};
+use super::plan::{ScanPlan, ScanRequest};
+use super::source::{MemorySource, SegmentRead, SegmentSource, retain};
+use crate::error::Result;
+use crate::memtable::{MemSeries, Memtable};
+use crate::merge::{Resolver, RowSource, SeriesMerge, overlap};
+use crate::model::{
+    ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
+};
+use crate::segment::SegmentReader;
+use crate::snapshot::Snapshot;
+use crate::tombstone::Tombstone;
+
+/// Rows at which a batch is handed on.
+const BATCH_ROWS: usize = 64 << 10;
+/// Bytes at which a batch is handed on.
+const BATCH_BYTES: usize = 16 << 20;
+
+impl Snapshot {
+    /// The rows that `request` selects, in the order series, time, commit.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `UnknownColumn`, `WrongType`, `Invalid`; `Corrupt` and `Io` here and from the iterator, which then ends.
+    #[tracing::instrument(level = "debug", skip_all, fields(table = %request.table))]
+    pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
+        let plan = ScanPlan::bind(self.table(&request.table)?, request)?;
+        Scan::new(self, plan)
+    }
+}
+
+/// The part of a source that is left: its series in order of their keys.
+enum Cursor {
+    Segment { reader: Arc<SegmentReader>, ordinals: std::vec::IntoIter<u32>, next: Option<(SeriesKey, u32)> },
+    Memory { memtable: Arc<Memtable>, series: std::iter::Peekable<std::vec::IntoIter<MemSeries>> },
+}
+
+impl Cursor {
+    fn segment(reader: Arc<SegmentReader>, ordinals: Vec<u32>) -> Result<Self> {
+        let mut ordinals = ordinals.into_iter();
+        let next = first_key(&reader, &mut ordinals)?;
+        Ok(Self::Segment { reader, ordinals, next })
+    }
+
+    fn key(&mut self) -> Option<&SeriesKey> {
+        match self {
+            Self::Segment { next, .. } => next.as_ref().map(|(key, _)| key),
+            Self::Memory { series, .. } => series.peek().map(|series| &series.key),
+        }
+    }
+}
+
+fn first_key(
+    reader: &SegmentReader,
+    ordinals: &mut std::vec::IntoIter<u32>,
+) -> Result<Option<(SeriesKey, u32)>> {
+    ordinals.next().map(|ordinal| Ok((reader.key(ordinal)?, ordinal))).transpose()
+}
+
+/// A running scan: an iterator of batches that stays failed after an error.
+pub struct Scan {
+    pub(super) plan: ScanPlan,
+    pub(super) output: Arc<[FieldDef]>,
+    columns: Arc<[(ColumnId, FieldType)]>,
+    types: Vec<FieldType>,
+    through: Sequence,
+    tombstones: Vec<Tombstone>,
+    cursors: Vec<Cursor>,
+    current: Option<OpenSeries>,
+    failed: bool,
+}
+
+/// Where rows of one series are.
+pub(super) enum Piece {
+    /// In a segment.
+    Segment { reader: Arc<SegmentReader>, ordinal: u32 },
+    /// In a memtable.
+    Memory { memtable: Arc<Memtable>, series: MemSeries },
+}
+
+impl Piece {
+    /// Bounds of the timestamps, both inclusive; they may be wider than the rows.
+    pub(super) fn bounds(&self) -> Result<(i64, i64)> {
+        match self {
+            Self::Segment { reader, ordinal } => reader.time_bounds(*ordinal),
+            Self::Memory { series, .. } => Ok((series.min_time, series.max_time)),
+        }
+    }
+}
+
+/// The series that is being read.
+pub(super) struct OpenSeries {
+    pub(super) key: SeriesKey,
+    merge: SeriesMerge<'static>,
+    resolver: Resolver,
+    hidden_by: Vec<Tombstone>,
+}
+
+impl Scan {
+    pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        let table = snapshot.view().table(plan.schema.id);
+        let through = snapshot.sequence();
+        let mut cursors = Vec::new();
+        for segment in &table.segments {
+            let info = segment.info();
+            if info.min_sequence > through || !plan.range.touches(info.min_time, info.max_time) {
+                continue;
+            }
+            let reader = segment.reader()?;
+            let ordinals: Vec<u32> = reader.select(&plan.tags)?.iter().collect();
+            cursors.push(Cursor::segment(reader, ordinals)?);
+        }
+        for memtable in table.memtables() {
+            let series = memtable.select(plan.range, &|key| plan.accepts(key));
+            let series = series.into_iter().peekable();
+            cursors.push(Cursor::Memory { memtable: Arc::clone(memtable), series });
+        }
+        let tombstones = table.tombstones.iter().filter(|one| one.sequence <= through);
+        let columns: Arc<[_]> = plan.read_columns().into();
+        Ok(Self {
+            output: plan.columns.iter().take(plan.output_count).cloned().collect(),
+            types: columns.iter().map(|column| column.1).collect(),
+            columns,
+            through,
+            tombstones: tombstones.cloned().collect(),
+            cursors,
+            current: None,
+            failed: false,
+            plan,
+        })
+    }
+
+    /// The fields that batches give.
+    #[must_use]
+    pub fn fields(&self) -> &Arc<[FieldDef]> {
+        &self.output
+    }
+
+    /// The next series, with everything that has rows of it.
+    pub(super) fn next_pieces(&mut self) -> Result<Option<(SeriesKey, Vec<Piece>)>> {
+        let keys = self.cursors.iter_mut().filter_map(Cursor::key);
+        let Some(key) = keys.min().cloned() else { return Ok(None) };
+        let mut pieces = Vec::new();
+        for cursor in &mut self.cursors {
+            if cursor.key() != Some(&key) {
+                continue;
+            }
+            match cursor {
+                Cursor::Segment { reader, ordinals, next } => {
+                    if let Some((_, ordinal)) = next.take() {
+                        pieces.push(Piece::Segment { reader: Arc::clone(reader), ordinal });
+                    }
+                    *next = first_key(reader, ordinals)?;
+                }
+                Cursor::Memory { memtable, series } => {
+                    let memtable = Arc::clone(memtable);
+                    pieces.extend(series.next().map(|series| Piece::Memory { memtable, series }));
+                }
+            }
+        }
+        Ok(Some((key, pieces)))
+    }
+
+    /// The rows of one series in `range`; none where no piece has any.
+    pub(super) fn open(
+        &self,
+        key: SeriesKey,
+        pieces: &[Piece],
+        range: TimeRange,
+    ) -> Result<Option<OpenSeries>> {
+        let mut runs = Vec::new();
+        let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Segment { reader, ordinal } => {
+                    runs.extend(segment_run(reader, *ordinal, range)?);
+                }
+                Piece::Memory { memtable, series } => {
+                    let local = series.local;
+                    let rows = memtable.read(local, range, self.through, &self.columns);
+                    if let Some(source) = MemorySource::new(rows) {
+                        sources.push(Box::new(source));
+                    }
+                }
+            }
+        }
+        if runs.is_empty() && sources.is_empty() {
+            return Ok(None);
+        }
+        let hidden_by: Vec<_> =
+            self.tombstones.iter().filter(|one| one.covers_series(&key)).cloned().collect();
+        let bounds = runs.iter().map(|run: &Run| run.bounds);
+        let overlapping = overlap(bounds.chain(sources.iter().map(|source| source.bounds())));
+        let read = SegmentRead {
+            columns: Arc::clone(&self.columns),
+            prune: self.prunable(overlapping, &runs),
+            need_sequence: overlapping || !hidden_by.is_empty() || self.plan.with_sequence,
+            through: self.through,
+        };
+        for run in runs {
+            sources.push(Box::new(SegmentSource::new(run.reader, run.rows, run.bounds, read.clone())));
+        }
+        Ok(Some(OpenSeries {
+            key,
+            merge: SeriesMerge::new(self.types.clone(), sources),
+            resolver: Resolver::new(self.plan.schema.merge, Sequence::MAX),
+            hidden_by,
+        }))
+    }
+
+    /// The conditions whose zone maps may exclude rows of this series before they are joined: all, unless a row that is excluded could
+    /// have replaced one that is not. (Version 1 has price 100, version 2 price 5: `price > 50` must not lose version 2 alone.)
+    fn prunable(
+        &self,
+        overlapping: bool,
+        runs: &[Run],
+    ) -> Arc<[super::filter::BoundFilter]> {
+        let unique =
+            || !overlapping && runs.iter().all(|run| !run.reader.info().has_duplicates);
+        let planted = crate::planted::is_on(crate::planted::Bug::PruneBeforeMerge);
+        if self.plan.schema.merge == MergeMode::Append || unique() || planted {
+            self.plan.filters.clone().into()
+        } else {
+            Arc::new([])
+        }
+    }
+
+    /// The next final rows of the open series; none at its end.
+    pub(super) fn next_rows(&self, series: &mut OpenSeries) -> Result<Option<RowChunk>> {
+        while let Some(chunk) = series.merge.next_chunk()? {
+            let visible = hide(chunk, &series.key, &series.hidden_by);
+            if let Some(resolved) = series.resolver.push(visible) {
+                let rows = self.filter(resolved);
+                if rows.row_count() > 0 {
+                    return Ok(Some(rows));
+                }
+            }
+        }
+        let rest = series.resolver.finish().map(|rows| self.filter(rows));
+        Ok(rest.filter(|rows| rows.row_count() > 0))
+    }
+
+    /// The rows that satisfy the conditions on fields, with the columns that are given.
+    fn filter(&self, chunk: RowChunk) -> RowChunk {
+        let mut rows = chunk;
+        if !self.plan.filters.is_empty() {
+            let mut keep = vec![true; rows.row_count()];
+            for filter in &self.plan.filters {
+                if let Some(column) = rows.fields.get(filter.column) {
+                    filter.mark(column, &mut keep);
+                }
+            }
+            rows = retain(rows, &keep);
+        }
+        rows.fields.truncate(self.plan.output_count);
+        if !self.plan.with_sequence {
+            rows.sequence.clear();
+        }
+        rows
+    }
+
+    fn fill(&mut self) -> Result<Option<ScanBatch>> {
+        let types: Vec<_> = self.output.iter().map(|field| field.field_type).collect();
+        let mut batch = RowChunk::empty(&types);
+        let mut runs: Vec<SeriesRun> = Vec::new();
+        while batch.row_count() < BATCH_ROWS && batch.memory_bytes() < BATCH_BYTES {
+            let Some(mut series) = self.current.take() else {
+                let Some((key, pieces)) = self.next_pieces()? else { break };
+                self.current = self.open(key, &pieces, self.plan.range)?;
+                continue;
+            };
+            let Some(rows) = self.next_rows(&mut series)? else { continue };
+            let start = batch.row_count();
+            if start == 0 {
+                batch = rows;
+            } else {
+                batch.push_slice(&rows, 0..rows.row_count());
+            }
+            match runs.last_mut().filter(|run| run.key == series.key) {
+                Some(run) => run.rows.end = batch.row_count(),
+                None => {
+                    runs.push(SeriesRun { key: series.key.clone(), rows: start..batch.row_count() });
+                }
+            }
+            self.current = Some(series);
+        }
+        Ok((batch.row_count() > 0).then(|| ScanBatch {
+            schema: Arc::clone(&self.plan.schema),
+            fields: Arc::clone(&self.output),
+            series: runs,
+            rows: batch,
+        }))
+    }
+}
+
+/// Rows of a series in a segment, with their bounds in time, both inclusive.
+struct Run {
+    reader: Arc<SegmentReader>,
+    rows: std::ops::Range<u64>,
+    bounds: (i64, i64),
+}
+
+fn segment_run(reader: &Arc<SegmentReader>, ordinal: u32, range: TimeRange) -> Result<Option<Run>> {
+    let (first, last) = reader.time_bounds(ordinal)?;
+    if !range.touches(first, last) {
+        return Ok(None);
+    }
+    let rows = reader.rows_in(ordinal, range)?;
+    let bounds = (first.max(range.from), last.min(range.to));
+    Ok((!rows.is_empty()).then(|| Run { reader: Arc::clone(reader), rows, bounds }))
+}
+
+/// Leaves out the rows that a tombstone hides.
+pub(crate) fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowChunk {
+    if tombstones.is_empty() || chunk.row_count() == 0 {
+        return chunk;
+    }
+    let rows = chunk.time.iter().zip(&chunk.sequence);
+    let keep: Vec<bool> = rows
+        .map(|(time, sequence)| !tombstones.iter().any(|one| one.hides(key, *time, *sequence)))
+        .collect();
+    retain(chunk, &keep)
+}
+
+impl Iterator for Scan {
+    type Item = Result<ScanBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let batch = self.fill().transpose();
+        self.failed = matches!(batch, Some(Err(_)));
+        batch
+    }
+}

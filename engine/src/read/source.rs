@@ -1,0 +1,144 @@
+//! Where the rows of one series come from: a run of rows in a segment, or rows copied out of a memtable.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::filter::BoundFilter;
+use crate::error::Result;
+use crate::limits::ROW_GROUP_ROWS;
+use crate::merge::RowSource;
+use crate::model::{ColumnId, FieldType, RowChunk, Sequence};
+use crate::segment::{SegmentReader, ZoneValues};
+
+/// What is read of a segment, the same for every series of a scan.
+#[derive(Debug, Clone)]
+pub struct SegmentRead {
+    /// The fields.
+    pub columns: Arc<[(ColumnId, FieldType)]>,
+    /// Conditions whose zone maps may exclude whole row groups; empty where pruning is not allowed.
+    pub prune: Arc<[BoundFilter]>,
+    /// Whether sequences are read.
+    pub need_sequence: bool,
+    /// Rows with later sequences are left out.
+    pub through: Sequence,
+}
+
+/// A run of rows of one series in a segment, read a row group at a time.
+pub struct SegmentSource {
+    reader: Arc<SegmentReader>,
+    rows: Range<u64>,
+    bounds: (i64, i64),
+    read: SegmentRead,
+}
+
+impl SegmentSource {
+    /// The rows `rows` of `reader`, whose timestamps lie within `bounds`, both inclusive.
+    #[must_use]
+    pub fn new(
+        reader: Arc<SegmentReader>,
+        rows: Range<u64>,
+        bounds: (i64, i64),
+        read: SegmentRead,
+    ) -> Self {
+        Self { reader, rows, bounds, read }
+    }
+
+    /// Whether the row group may hold a row that satisfies the conditions.
+    fn may_hold(&self, group: usize) -> bool {
+        self.read.prune.iter().all(|filter| match self.reader.zone(group, filter.field.id) {
+            None => true,
+            // Of texts and truth values only NULLs are counted.
+            Some(zone) if zone.values == ZoneValues::None => zone.null_count < zone.row_count,
+            Some(zone) => {
+                let bounds = zone.bounds(filter.field.field_type);
+                let bounds = bounds.as_ref().map(|(min, max)| (min, max));
+                filter.may_hold(bounds, zone.nan_count > 0)
+            }
+        })
+    }
+}
+
+impl RowSource for SegmentSource {
+    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
+        while self.rows.start < self.rows.end {
+            let group = self.rows.start / ROW_GROUP_ROWS as u64;
+            let end = ((group + 1) * ROW_GROUP_ROWS as u64).min(self.rows.end);
+            let rows = self.rows.start..end;
+            self.rows.start = end;
+            if !self.may_hold(usize::try_from(group).unwrap_or(usize::MAX)) {
+                continue;
+            }
+            let late = self.reader.info().max_sequence > self.read.through;
+            let need_sequence = self.read.need_sequence || late;
+            let mut chunk = self.reader.read(rows, &self.read.columns, need_sequence)?;
+            if late {
+                chunk = keep_through(chunk, self.read.through);
+            }
+            if chunk.row_count() > 0 {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    fn bounds(&self) -> (i64, i64) {
+        self.bounds
+    }
+}
+
+/// The rows with sequences up to `through`.
+fn keep_through(chunk: RowChunk, through: Sequence) -> RowChunk {
+    let keep: Vec<bool> = chunk.sequence.iter().map(|sequence| *sequence <= through).collect();
+    retain(chunk, &keep)
+}
+
+/// The rows that are marked.
+#[must_use]
+pub fn retain(chunk: RowChunk, keep: &[bool]) -> RowChunk {
+    if keep.iter().all(|keep| *keep) {
+        return chunk;
+    }
+    let mut out = RowChunk {
+        time: Vec::new(),
+        sequence: Vec::new(),
+        fields: chunk
+            .fields
+            .iter()
+            .map(|field| crate::model::Column { data: field.empty_data(), validity: None })
+            .collect(),
+    };
+    let mut from = 0;
+    while from < keep.len() {
+        let rest = keep.get(from..).unwrap_or_default();
+        let skip = rest.iter().take_while(|keep| !**keep).count();
+        let take = rest.iter().skip(skip).take_while(|keep| **keep).count();
+        out.push_slice(&chunk, from + skip..from + skip + take);
+        from += skip + take;
+    }
+    out
+}
+
+/// Rows that were copied out of a memtable.
+pub struct MemorySource {
+    rows: Option<RowChunk>,
+    bounds: (i64, i64),
+}
+
+impl MemorySource {
+    /// These rows; none where there are none.
+    #[must_use]
+    pub fn new(rows: RowChunk) -> Option<Self> {
+        let bounds = (*rows.time.first()?, *rows.time.last()?);
+        Some(Self { rows: Some(rows), bounds })
+    }
+}
+
+impl RowSource for MemorySource {
+    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
+        Ok(self.rows.take())
+    }
+
+    fn bounds(&self) -> (i64, i64) {
+        self.bounds
+    }
+}

@@ -1,0 +1,303 @@
+//! What readers see: an immutable [`View`] of tables, memtables and segments, and the sequence up to which rows count.
+//! Invariant: one lock guards both, so that a snapshot never mixes the view of one moment with the sequence of another.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+use crate::memtable::Memtable;
+use crate::model::{FileId, Sequence, TableId, TableSchema};
+use crate::segment::{SegmentInfo, SegmentReader};
+use crate::tombstone::Tombstone;
+use crate::vfs::Vfs;
+
+/// A segment that the database has; its file is opened when it is first read.
+pub struct SegmentHandle {
+    info: SegmentInfo,
+    vfs: Arc<dyn Vfs>,
+    folder: PathBuf,
+    reader: Mutex<Option<Arc<SegmentReader>>>,
+}
+
+impl SegmentHandle {
+    /// The segment that `info` describes, in `folder`.
+    #[must_use]
+    pub fn new(vfs: Arc<dyn Vfs>, folder: PathBuf, info: SegmentInfo) -> Arc<Self> {
+        Arc::new(Self { info, vfs, folder, reader: Mutex::new(None) })
+    }
+
+    /// What the manifest says of it.
+    #[must_use]
+    pub fn info(&self) -> &SegmentInfo {
+        &self.info
+    }
+
+    /// The open segment.
+    ///
+    /// # Errors
+    /// `Corrupt` for a damaged or missing file; `Io`. The next call tries again.
+    pub fn reader(&self) -> Result<Arc<SegmentReader>> {
+        let mut reader = self.reader.lock();
+        if let Some(open) = reader.as_ref() {
+            return Ok(Arc::clone(open));
+        }
+        let open = SegmentReader::open(&self.vfs, &self.folder, &self.info)?;
+        *reader = Some(Arc::clone(&open));
+        Ok(open)
+    }
+}
+
+/// A table's rows: where they are.
+#[derive(Clone, Default)]
+pub struct TableView {
+    /// Segments, in the manifest's order.
+    pub segments: Vec<Arc<SegmentHandle>>,
+    /// Frozen memtables, oldest first.
+    pub frozen: Vec<Arc<Memtable>>,
+    /// The memtable that takes new rows, once there was one.
+    pub active: Option<Arc<Memtable>>,
+    /// Deletions whose rows may still be there.
+    pub tombstones: Arc<Vec<Tombstone>>,
+}
+
+impl TableView {
+    /// The memtables, oldest first.
+    pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        self.frozen.iter().chain(&self.active)
+    }
+}
+
+/// Everything that is committed, at one moment.
+#[derive(Clone, Default)]
+pub struct View {
+    /// The tables and columns.
+    pub catalog: Arc<Catalog>,
+    /// Where each table's rows are; tables without rows may be missing.
+    pub tables: BTreeMap<TableId, Arc<TableView>>,
+}
+
+impl View {
+    /// The rows of a table.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> Arc<TableView> {
+        self.tables.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// The same view with another state of one table.
+    #[must_use]
+    pub fn with_table(&self, id: TableId, table: TableView) -> Self {
+        let mut next = self.clone();
+        next.tables.insert(id, Arc::new(table));
+        next
+    }
+}
+
+/// A read view that never changes.
+#[derive(Clone)]
+pub struct Snapshot {
+    view: Arc<View>,
+    through: Sequence,
+    durable: Sequence,
+}
+
+impl Snapshot {
+    /// The last sequence that is seen, inclusive.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.through
+    }
+
+    /// The last sequence that was durable when the snapshot was taken, inclusive.
+    #[must_use]
+    pub fn durable_sequence(&self) -> Sequence {
+        self.durable
+    }
+
+    /// What it sees.
+    #[must_use]
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// The tables and columns.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.view.catalog
+    }
+
+    /// The table `name`.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub fn table(&self, name: &str) -> Result<Arc<TableSchema>> {
+        self.view.catalog.get(name)
+    }
+
+    /// The same view up to an earlier sequence. The caller has checked that its rows are still kept.
+    #[must_use]
+    pub fn back_to(&self, through: Sequence) -> Self {
+        Self { through: through.min(self.through), ..self.clone() }
+    }
+}
+
+/// The one place that publishes: the present view, and how far it counts.
+#[derive(Default)]
+pub struct StateCell {
+    inner: RwLock<Inner>,
+    /// Held while a batch goes into memtables, and while they freeze: a batch never straddles two.
+    insert: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    view: Arc<View>,
+    inserted: Sequence,
+    published: Sequence,
+    durable: Sequence,
+}
+
+/// Memtables that were frozen together, with the state that goes with them.
+pub struct Frozen {
+    /// The tables with their frozen memtables, oldest first.
+    pub tables: Vec<(TableId, Vec<Arc<Memtable>>)>,
+    /// Every row up to here is in these memtables or in segments.
+    pub through: Sequence,
+    /// The catalog as of `through`.
+    pub catalog: Arc<Catalog>,
+    /// The tombstones as of `through`.
+    pub tombstones: Vec<Tombstone>,
+}
+
+impl StateCell {
+    /// A cell that begins with `view`, of which everything up to `last` is durable.
+    #[must_use]
+    pub fn new(view: View, last: Sequence) -> Self {
+        let inner =
+            Inner { view: Arc::new(view), inserted: last, published: last, durable: last };
+        Self { inner: RwLock::new(inner), insert: Mutex::new(()) }
+    }
+
+    /// Everything published by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let inner = self.inner.read();
+        Snapshot {
+            view: Arc::clone(&inner.view),
+            through: inner.published,
+            durable: inner.durable,
+        }
+    }
+
+    /// The present view.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.inner.read().view)
+    }
+
+    /// The last sequence that is in the memtables, published or not.
+    #[must_use]
+    pub fn inserted(&self) -> Sequence {
+        self.inner.read().inserted
+    }
+
+    /// Puts one batch in, whole: `insert` gets the view and gives the next one where it changes.
+    pub fn insert(&self, sequence: Sequence, insert: impl FnOnce(&View) -> Option<View>) {
+        let _whole = self.insert.lock();
+        let view = self.view();
+        let next = insert(&view);
+        let mut inner = self.inner.write();
+        if let Some(next) = next {
+            inner.view = Arc::new(next);
+        }
+        inner.inserted = sequence;
+    }
+
+    /// Shows readers everything up to `published`, of which what is up to `durable` is durable. Never moves back.
+    pub fn publish(&self, published: Sequence, durable: Sequence) {
+        let mut inner = self.inner.write();
+        inner.published = inner.published.max(published);
+        inner.durable = inner.durable.max(durable);
+    }
+
+    /// Freezes the memtables of every table that `pick` takes, between two batches.
+    pub fn freeze(&self, pick: &dyn Fn(TableId) -> bool) -> Frozen {
+        let _whole = self.insert.lock();
+        let mut inner = self.inner.write();
+        let mut next = View::clone(&inner.view);
+        let mut tables = Vec::new();
+        for (id, table) in &mut next.tables {
+            if !pick(*id) {
+                continue;
+            }
+            let mut frozen = TableView::clone(table);
+            frozen.frozen.extend(frozen.active.take().filter(|one| one.stats().row_count > 0));
+            tables.push((*id, frozen.frozen.clone()));
+            *table = Arc::new(frozen);
+        }
+        let tombstones =
+            next.tables.values().flat_map(|table| table.tombstones.iter().cloned()).collect();
+        let catalog = Arc::clone(&next.catalog);
+        inner.view = Arc::new(next);
+        Frozen { tables, through: inner.inserted, catalog, tombstones }
+    }
+
+    /// Replaces segments, and drops the memtables and tombstones that `done` and `applied` name, in one step.
+    pub fn install(
+        &self,
+        added: &[Arc<SegmentHandle>],
+        removed: &[FileId],
+        done: &[Arc<Memtable>],
+        applied: &dyn Fn(&Tombstone) -> bool,
+    ) -> Vec<Arc<SegmentHandle>> {
+        let _whole = self.insert.lock();
+        let mut inner = self.inner.write();
+        let mut next = View::clone(&inner.view);
+        let mut gone = Vec::new();
+        let mut tables: Vec<TableId> = next.tables.keys().copied().collect();
+        tables.extend(added.iter().map(|segment| segment.info().table));
+        tables.sort_unstable();
+        tables.dedup();
+        for id in tables {
+            let mut table = TableView::clone(&next.table(id));
+            table.segments.retain(|segment| {
+                let stays = !removed.contains(&segment.info().file_id);
+                if !stays {
+                    gone.push(Arc::clone(segment));
+                }
+                stays
+            });
+            table.segments.extend(added.iter().filter(|one| one.info().table == id).cloned());
+            table.frozen.retain(|one| !done.iter().any(|done| Arc::ptr_eq(one, done)));
+            if table.tombstones.iter().any(applied) {
+                let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();
+                table.tombstones = Arc::new(kept.collect());
+            }
+            next.tables.insert(id, Arc::new(table));
+        }
+        inner.view = Arc::new(next);
+        gone
+    }
+
+    /// Takes a table away after it was dropped; gives its segments.
+    pub fn remove_table(&self, id: TableId) -> Vec<Arc<SegmentHandle>> {
+        let _whole = self.insert.lock();
+        let mut inner = self.inner.write();
+        let mut next = View::clone(&inner.view);
+        let gone = next.tables.remove(&id);
+        inner.view = Arc::new(next);
+        gone.map(|table| table.segments.clone()).unwrap_or_default()
+    }
+}
+
+/// The error for a sequence that is not kept any more.
+#[must_use]
+pub fn expired(sequence: Sequence, horizon: Sequence, table: &str) -> Error {
+    Error::SnapshotExpired {
+        sequence,
+        detail: format!("table {table:?} keeps versions from {horizon} on"),
+    }
+}

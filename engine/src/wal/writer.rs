@@ -1,0 +1,196 @@
+//! Appends groups to the active log file. One owner at a time; readers of the database never look here.
+//! Invariant: `durable_bytes` moves only past what a sync has returned for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file_header::{FileHeader, PreviousFile};
+use super::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
+use crate::error::Result;
+use crate::format::frame;
+use crate::format::names;
+use crate::format::version::WAL_VERSION;
+use crate::limits::LOG_SECTOR_BYTES;
+use crate::model::Sequence;
+use crate::vfs::{File, OpenMode, Vfs};
+
+/// Records on their way into the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// What the group is for.
+    pub kind: GroupKind,
+    /// The records, each after its length (u32, little-endian).
+    pub payload: &'a [u8],
+    /// The number of records.
+    pub record_count: u32,
+    /// The first record's sequence, or the next one's where there is none.
+    pub first: Sequence,
+    /// Commit time of the records.
+    pub commit_time_ns: i64,
+}
+
+/// The active log file.
+pub struct LogWriter {
+    file: Arc<dyn File>,
+    header: FileHeader,
+    path: PathBuf,
+    written_bytes: u64,
+    durable_bytes: u64,
+    prepared_bytes: u64,
+    witnessed_bytes: u64,
+    previous_checksum: u32,
+    buffer: Vec<u8>,
+}
+
+impl LogWriter {
+    /// Creates the log file that `header` describes in `folder` and makes it durable, zeros in `prepare_bytes` of it included,
+    /// so that later syncs change neither length nor extents (measured: an append and fdatasync takes two thirds of the time).
+    ///
+    /// # Errors
+    /// `Io`; the file is then removed again, and a retry is safe.
+    pub fn create(
+        vfs: &dyn Vfs,
+        folder: &Path,
+        header: FileHeader,
+        prepare_bytes: u64,
+    ) -> Result<Self> {
+        let path = folder.join(names::log_file(header.number, header.file_id));
+        let file = vfs.open(&path, OpenMode::Create)?;
+        let (bytes, checksum) = header.encode();
+        let prepared_bytes = match fill(file.as_ref(), &bytes, prepare_bytes) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                drop(file);
+                // The file holds nothing: should its removal fail too, opening ignores it.
+                let _ = vfs.remove(&path);
+                return Err(error);
+            }
+        };
+        if !crate::planted::is_on(crate::planted::Bug::SkipDirectorySync) {
+            vfs.sync_dir(folder)?;
+        }
+        let start = LOG_SECTOR_BYTES as u64;
+        Ok(Self {
+            file,
+            header,
+            path,
+            written_bytes: start,
+            durable_bytes: start,
+            prepared_bytes,
+            witnessed_bytes: 0,
+            previous_checksum: checksum,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Who the file is.
+    #[must_use]
+    pub fn header(&self) -> &FileHeader {
+        &self.header
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Whether everything written is durable.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durable_bytes == self.written_bytes
+    }
+
+    /// Whether the file says so itself, by the durable offset of its last group.
+    #[must_use]
+    pub fn is_witnessed(&self) -> bool {
+        self.witnessed_bytes >= self.durable_bytes
+            || self.durable_bytes == LOG_SECTOR_BYTES as u64
+    }
+
+    /// How the next file names this one as its predecessor.
+    #[must_use]
+    pub fn as_previous(&self) -> PreviousFile {
+        PreviousFile {
+            number: self.header.number,
+            file_id: self.header.file_id,
+            end_bytes: self.written_bytes,
+        }
+    }
+
+    /// Writes a group after the last one. It is not durable yet.
+    ///
+    /// # Errors
+    /// `Io`: the group does not count, the next one takes its place; a retry is safe.
+    pub fn append(&mut self, group: Group<'_>) -> Result<()> {
+        let offset = self.written_bytes;
+        let bytes = group_bytes(group.payload.len());
+        let payload_offset = offset + GROUP_HEADER_BYTES as u64;
+        let header = GroupHeader {
+            kind: group.kind,
+            payload_bytes: u32::try_from(group.payload.len()).unwrap_or(u32::MAX),
+            record_count: group.record_count,
+            first: group.first,
+            commit_time_ns: group.commit_time_ns,
+            durable_bytes: self.durable_bytes,
+            previous: self.previous_checksum,
+            payload_checksum: frame::seal(
+                self.header.file_id,
+                payload_offset,
+                WAL_VERSION,
+                group.payload,
+            ),
+        };
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&header.encode(self.header.file_id, offset));
+        self.buffer.extend_from_slice(group.payload);
+        self.buffer.resize(bytes, 0);
+        let checksum = self.buffer.get(GROUP_HEADER_BYTES - 4..GROUP_HEADER_BYTES);
+        let checksum = checksum.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+        self.file.write_at(&self.buffer, offset)?;
+        self.previous_checksum = checksum.unwrap_or_default();
+        self.witnessed_bytes = self.durable_bytes;
+        self.written_bytes += bytes as u64;
+        Ok(())
+    }
+
+    /// Makes every group written so far durable.
+    ///
+    /// # Errors
+    /// `Io`: nothing may be trusted of what was written since the last sync; the caller must poison the log.
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync_data()?;
+        self.durable_bytes = self.written_bytes;
+        Ok(())
+    }
+
+    /// Bytes still prepared ahead of the writes.
+    #[must_use]
+    pub fn prepared_ahead_bytes(&self) -> u64 {
+        self.prepared_bytes.saturating_sub(self.written_bytes)
+    }
+}
+
+/// Writes the header and zeros up to `prepare_bytes`, and syncs. A disk too full for the zeros gets the header alone.
+fn fill(file: &dyn File, header: &[u8], prepare_bytes: u64) -> Result<u64> {
+    const CHUNK_BYTES: usize = 1 << 20;
+    file.write_at(header, 0)?;
+    let mut at = header.len() as u64;
+    let zeros = vec![0; CHUNK_BYTES.min(usize::try_from(prepare_bytes).unwrap_or(CHUNK_BYTES))];
+    while at < prepare_bytes {
+        let len = usize::try_from(prepare_bytes - at).unwrap_or(usize::MAX).min(zeros.len());
+        match file.write_at(zeros.get(..len).unwrap_or_default(), at) {
+            Ok(()) => at += len as u64,
+            Err(error) if error.is_no_space() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    file.sync_data()?;
+    Ok(at)
+}
