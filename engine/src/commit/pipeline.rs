@@ -49,8 +49,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Threads and waits.
     pub executor: Arc<dyn Executor>,
-    /// The producers that recovery found.
-    pub producers: Vec<ProducerState>,
 }
 
 /// Commits batches.
@@ -105,7 +103,7 @@ impl Pipeline {
             bytes: 0,
             leading: false,
             catalog,
-            producers: Producers::new(parts.producers),
+            producers: Producers::new(parts.state.producers()),
         };
         let pipeline = Self {
             queue: Mutex::new(queue),
@@ -130,9 +128,9 @@ impl Pipeline {
     }
 
     /// Names the jobs to wake.
-    pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Arc<dyn JobHandle>) {
+    pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Option<Arc<dyn JobHandle>>) {
         *self.commit_job.lock() = Some(commit_job);
-        *self.flush_job.lock() = Some(flush_job);
+        *self.flush_job.lock() = flush_job;
     }
 
     /// Queues a batch.
@@ -681,12 +679,12 @@ fn payload_of(group: &[Queued]) -> Vec<u8> {
 
 /// Users write no system table.
 fn refuse_system_tables(batch: &Batch) -> Result<()> {
-    match batch.tables.iter().find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_PREFIX)) {
+    match batch.tables.iter().find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_TABLE_PREFIX)) {
         None => Ok(()),
         Some(rows) => Err(Error::invalid(format!(
             "table {:?} belongs to the system: names that begin with {:?} are reserved",
             rows.table,
-            crate::catalog::SYSTEM_PREFIX
+            crate::catalog::SYSTEM_TABLE_PREFIX
         ))),
     }
 }

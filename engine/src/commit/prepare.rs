@@ -29,7 +29,7 @@ pub struct RefusedRow {
 
 /// A batch that is ready for the log.
 #[derive(Debug)]
-pub struct Prepared {
+pub(super) struct Prepared {
     /// What it commits.
     pub record: Record,
     /// The catalog after it.
@@ -42,7 +42,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// `UnknownTable`, `UnknownColumn`, `WrongType`, `OverLimit`, `Invalid`, each naming what and where.
-pub fn prepare(batch: Batch, catalog: &Arc<Catalog>) -> Result<Prepared> {
+pub(super) fn prepare(batch: Batch, catalog: &Arc<Catalog>) -> Result<Prepared> {
     check_texts(&batch)?;
     let total: usize = batch.tables.iter().map(|rows| rows.time.len()).sum();
     over("rows of the batch", total, BATCH_ROWS_MAX, "rows")?;

@@ -38,6 +38,11 @@ impl Producers {
         Self { known: entries.collect() }
     }
 
+    /// Whether the producer is known.
+    pub(super) fn is_known(&self, id: &str) -> bool {
+        self.known.contains_key(id)
+    }
+
     /// Looks a number up.
     ///
     /// # Errors

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::batch::{ScanBatch, SeriesRun};
 use super::plan::{ScanPlan, ScanRequest};
-use super::source::{MemorySource, SegmentRead, SegmentSource, retain};
+use super::source::{SegmentRead, SegmentSource};
 use crate::error::Result;
 use crate::memtable::{MemSeries, Memtable};
-use crate::merge::{Resolver, RowSource, SeriesMerge, overlap};
+use crate::merge::{MemorySource, Resolver, RowSource, SeriesMerge, hide, overlap, retain};
 use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
 };
@@ -311,18 +311,6 @@ fn segment_run(reader: &Arc<SegmentReader>, ordinal: u32, range: TimeRange) -> R
     let rows = reader.rows_in(ordinal, range)?;
     let bounds = (first.max(range.from), last.min(range.to));
     Ok((!rows.is_empty()).then(|| Run { reader: Arc::clone(reader), rows, bounds }))
-}
-
-/// Leaves out the rows that a tombstone hides.
-pub(crate) fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowChunk {
-    if tombstones.is_empty() || chunk.row_count() == 0 {
-        return chunk;
-    }
-    let rows = chunk.time.iter().zip(&chunk.sequence);
-    let keep: Vec<bool> = rows
-        .map(|(time, sequence)| !tombstones.iter().any(|one| one.hides(key, *time, *sequence)))
-        .collect();
-    retain(chunk, &keep)
 }
 
 impl Iterator for Scan {
