@@ -10,9 +10,7 @@ use crate::error::Result;
 use crate::limits::PARTITION_SHIFT_COUNT_MAX;
 use crate::memtable::Memtable;
 use crate::merge::{MemorySource, RowSource, SeriesMerge};
-use crate::model::{
-    ColumnId, FieldType, FileId, Sequence, SeriesKey, TableSchema, Window,
-};
+use crate::model::{ColumnId, FieldType, FileId, Sequence, SeriesKey, TableSchema, Window};
 use crate::rng::Rng;
 use crate::segment::{SegmentInfo, SegmentSpec, SegmentWriter};
 use crate::vfs::Vfs;

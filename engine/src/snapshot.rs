@@ -52,7 +52,8 @@ impl SegmentHandle {
         if let Some(open) = reader.as_ref() {
             return Ok(Arc::clone(open));
         }
-        let open = SegmentReader::open(self.vfs.as_ref(), &self.folder, self.database_id, &self.info)?;
+        let open =
+            SegmentReader::open(self.vfs.as_ref(), &self.folder, self.database_id, &self.info)?;
         *reader = Some(Arc::clone(&open));
         Ok(open)
     }
@@ -212,11 +213,7 @@ impl StateCell {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
-        Snapshot {
-            view: Arc::clone(&inner.view),
-            through: inner.published,
-            durable: inner.durable,
-        }
+        Snapshot { view: Arc::clone(&inner.view), through: inner.published, durable: inner.durable }
     }
 
     /// The present view.

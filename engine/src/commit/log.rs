@@ -186,8 +186,7 @@ impl Log {
         let header = self.header(incarnation);
         let writer =
             LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)?;
-        let mut changes =
-            vec![Change::LogHead { number: header.number, file_id: header.file_id }];
+        let mut changes = vec![Change::LogHead { number: header.number, file_id: header.file_id }];
         if incarnation > version.incarnation {
             changes.push(Change::Incarnation { number: incarnation, previous_last: self.last });
         }

@@ -205,7 +205,8 @@ impl Pipeline {
             });
         }
         let cell = Arc::new(Cell::default());
-        let ticket = |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
+        let ticket =
+            |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
         let mut queue = self.queue.lock();
         if !Arc::ptr_eq(&queue.catalog, expected) {
             return Ok(None);
@@ -368,13 +369,17 @@ impl Pipeline {
             let _ = log.sync();
             return;
         }
-        if fsync && !early && let Err(error) = log.sync() {
+        if fsync
+            && !early
+            && let Err(error) = log.sync()
+        {
             self.poison(&format!("the log could not be synced: {error}"));
             let failure = Failure::Unknown(error.to_string());
             self.fail(group, &failure);
             return;
         }
-        let durable = if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        let durable =
+            if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
         drop(log);
         self.insert(group, first, commit_time_ns, durable);
     }
@@ -679,7 +684,11 @@ fn payload_of(group: &[Queued]) -> Vec<u8> {
 
 /// Users write no system table.
 fn refuse_system_tables(batch: &Batch) -> Result<()> {
-    match batch.tables.iter().find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_TABLE_PREFIX)) {
+    match batch
+        .tables
+        .iter()
+        .find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_TABLE_PREFIX))
+    {
         None => Ok(()),
         Some(rows) => Err(Error::invalid(format!(
             "table {:?} belongs to the system: names that begin with {:?} are reserved",

@@ -9,9 +9,7 @@ use crate::error::{Error, Result};
 use crate::flush::{SegmentTarget, columns_of};
 use crate::limits::ROW_GROUP_ROWS;
 use crate::merge::{Resolver, RowSource, SeriesMerge};
-use crate::model::{
-    ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSchema, Window,
-};
+use crate::model::{ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSchema, Window};
 use crate::segment::{SegmentInfo, SegmentReader, SegmentWriter};
 use crate::tombstone::Tombstone;
 
@@ -37,7 +35,10 @@ pub struct MergeInput<'a> {
 /// # Errors
 /// `Corrupt` for a damaged input, which then stays; `Io`, in particular where the disk has too little room.
 #[tracing::instrument(level = "info", skip_all, fields(table = %input.schema.name, inputs = input.readers.len()))]
-pub fn merge_segments(target: &SegmentTarget, input: &MergeInput<'_>) -> Result<Option<SegmentInfo>> {
+pub fn merge_segments(
+    target: &SegmentTarget,
+    input: &MergeInput<'_>,
+) -> Result<Option<SegmentInfo>> {
     check_room(target, input)?;
     let applied: Vec<Tombstone> =
         input.tombstones.iter().filter(|one| one.sequence <= input.horizon).cloned().collect();
@@ -70,12 +71,17 @@ fn check_room(target: &SegmentTarget, input: &MergeInput<'_>) -> Result<()> {
     if free >= need + RESERVE_BYTES {
         return Ok(());
     }
-    let text = format!("a merge of {need} bytes needs them free beside {RESERVE_BYTES}, {free} are");
+    let text =
+        format!("a merge of {need} bytes needs them free beside {RESERVE_BYTES}, {free} are");
     Err(no_room(&target.folder, text))
 }
 
 fn no_room(folder: &Path, text: String) -> Error {
-    Error::io("merge segments in", folder, std::io::Error::new(std::io::ErrorKind::StorageFull, text))
+    Error::io(
+        "merge segments in",
+        folder,
+        std::io::Error::new(std::io::ErrorKind::StorageFull, text),
+    )
 }
 
 fn least_key(readers: &[Arc<SegmentReader>], cursors: &[u32]) -> Result<Option<SeriesKey>> {

@@ -36,7 +36,10 @@ pub fn plan(
     groups.retain(|plan| {
         let many = plan.inputs.len() >= segment_count.max(2);
         let unsettled = plan.inputs.len() > 1
-            || plan.inputs.iter().any(|one| one.effort == 0 || is_touched(one, tombstones, horizon));
+            || plan
+                .inputs
+                .iter()
+                .any(|one| one.effort == 0 || is_touched(one, tombstones, horizon));
         many || (settle && unsettled)
     });
     if is_on(Bug::CompactAround) {
@@ -87,7 +90,8 @@ fn join_sparse(groups: Vec<Plan>, rows_min: u64) -> Vec<Plan> {
             let sparse = rows(before) < rows_min && rows(&plan) < rows_min;
             let Some(window) = common(before.window, plan.window).filter(|_| sparse) else { break };
             // Windows before the last one are disjoint from it, but a wider window might reach them.
-            let reaches = joined.iter().rev().nth(1).is_some_and(|one| one.window.overlaps(&window));
+            let reaches =
+                joined.iter().rev().nth(1).is_some_and(|one| one.window.overlaps(&window));
             if reaches {
                 break;
             }
@@ -167,7 +171,10 @@ mod tests {
     #[test]
     fn everything_that_overlaps_is_merged_together_and_nothing_else() {
         let segments = [
-            segment(0, 0, 9, 10), segment(1, 0, 9, 20), segment(0, 1, 9, 30), segment(4, 0, 9, 40),
+            segment(0, 0, 9, 10),
+            segment(1, 0, 9, 20),
+            segment(0, 1, 9, 30),
+            segment(4, 0, 9, 40),
         ];
         let plans = plan(&segments, &[], Sequence::MAX, 3, 0, false);
         assert_eq!(ids(&plans), [[30, 10, 20]]);
@@ -187,7 +194,10 @@ mod tests {
     fn plans_never_overlap() {
         // Joining the second and third would take a window that holds the first and fourth too.
         let segments = [
-            segment(0, 0, 900, 10), segment(1, 0, 5, 20), segment(2, 0, 5, 30), segment(3, 0, 900, 40),
+            segment(0, 0, 900, 10),
+            segment(1, 0, 5, 20),
+            segment(2, 0, 5, 30),
+            segment(3, 0, 900, 40),
         ];
         let plans = plan(&segments, &[], Sequence::MAX, 1, 100, true);
         for (at, one) in plans.iter().enumerate() {

@@ -93,10 +93,8 @@ impl Jobs {
             return Self(vec![commit]);
         }
         let compact = executor.spawn("chronolith-compact", Arc::new(CompactJob(weak())));
-        let flush = FlushJob {
-            maintenance: weak(),
-            compact: Mutex::new(Some(Arc::clone(&compact))),
-        };
+        let flush =
+            FlushJob { maintenance: weak(), compact: Mutex::new(Some(Arc::clone(&compact))) };
         let flush = executor.spawn("chronolith-flush", Arc::new(flush));
         pipeline.attach(Arc::clone(&commit), Some(Arc::clone(&flush)));
         Self(vec![commit, flush, compact])

@@ -75,10 +75,8 @@ impl Maintenance {
             .map(|segment| segment.file_id)
             .collect();
         let floor = self.pipeline.log_floor(frozen.through);
-        let mut changes = vec![Change::Catalog {
-            catalog: Arc::clone(&frozen.catalog),
-            through: frozen.through,
-        }];
+        let mut changes =
+            vec![Change::Catalog { catalog: Arc::clone(&frozen.catalog), through: frozen.through }];
         changes.extend(added.iter().cloned().map(Change::SegmentAdded));
         changes.extend(removed.iter().copied().map(Change::SegmentRemoved));
         for (table, memtables) in &frozen.tables {
@@ -183,8 +181,12 @@ impl Maintenance {
         }
         let table = self.state.view().table(schema.id);
         let named = |handle: &&Arc<SegmentHandle>| plan.inputs.contains(handle.info());
-        let readers =
-            table.segments.iter().filter(named).map(|handle| handle.reader()).collect::<Result<_>>()?;
+        let readers = table
+            .segments
+            .iter()
+            .filter(named)
+            .map(|handle| handle.reader())
+            .collect::<Result<_>>()?;
         let merged = compaction::merge_segments(
             &self.target,
             &MergeInput {
@@ -209,10 +211,11 @@ impl Maintenance {
             .map(|one| one.sequence)
             .collect();
         applied.dedup();
-        changes.extend(applied.iter().map(|sequence| Change::TombstoneRemoved {
-            table: schema.id,
-            sequence: *sequence,
-        }));
+        changes.extend(
+            applied
+                .iter()
+                .map(|sequence| Change::TombstoneRemoved { table: schema.id, sequence: *sequence }),
+        );
         self.commit(&changes)?;
         report.segments_before += plan.inputs.len() as u64;
         report.bytes_before += plan.inputs.iter().map(|input| input.len_bytes).sum::<u64>();

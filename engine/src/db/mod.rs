@@ -172,7 +172,8 @@ impl Db {
         let outcome = self.change(&|catalog| {
             let schema = catalog.get(table)?;
             let tags = bind_tags(schema, predicate)?;
-            let tags = tags.into_iter().map(|(at, filter)| (u32::try_from(at).unwrap_or(0), filter));
+            let tags =
+                tags.into_iter().map(|(at, filter)| (u32::try_from(at).unwrap_or(0), filter));
             let tombstone = Tombstone {
                 table: schema.id,
                 sequence: Sequence::ZERO,
@@ -353,8 +354,7 @@ impl Inner {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let closed =
-            if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
+        let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
         self.jobs.stop();
         if self.writable {
             // What is left is collected by the next opening.

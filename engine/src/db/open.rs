@@ -37,8 +37,11 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     match &state {
         DirState::Foreign { detail } => return Err(not_one(dir, detail)),
         DirState::Missing | DirState::Empty if !creates => {
-            let what =
-                if state == DirState::Missing { "there is no such directory" } else { "it is empty" };
+            let what = if state == DirState::Missing {
+                "there is no such directory"
+            } else {
+                "it is empty"
+            };
             return Err(not_one(dir, what));
         }
         DirState::Missing => vfs.create_dir_all(dir)?,
@@ -49,7 +52,9 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     let lock = vfs.lock(&dir.join(names::LOCK_FILE), mode, &holder)?;
     let manifest = match Manifest::probe(vfs.as_ref(), dir)? {
         DirState::Database => Manifest::open(Arc::clone(&vfs), Arc::clone(&rng), dir, writable)?,
-        _ if writable => Manifest::create(Arc::clone(&vfs), Arc::clone(&rng), dir, rng.next_u128())?,
+        _ if writable => {
+            Manifest::create(Arc::clone(&vfs), Arc::clone(&rng), dir, rng.next_u128())?
+        }
         _ => return Err(not_one(dir, "it is empty")),
     };
     let manifest = Arc::new(manifest);

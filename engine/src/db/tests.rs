@@ -77,7 +77,11 @@ fn rows_survive_reopening_flushing_and_merging() {
     drop(db);
     let db = Db::open(options(&vfs, 3)).unwrap();
     let expected = [
-        row("A", 10, 1.0), row("B", 5, 0.5), row("B", 15, 9.0), row("B", 20, 2.0), row("B", 20, 3.0),
+        row("A", 10, 1.0),
+        row("B", 5, 0.5),
+        row("B", 15, 9.0),
+        row("B", 20, 2.0),
+        row("B", 20, 3.0),
     ];
     assert_eq!(all(&db), expected, "after a merge");
     assert_eq!(db.verify().unwrap().damage, []);
@@ -113,7 +117,8 @@ fn deletions_hide_what_was_there_and_nothing_later() {
     let db = Db::open(options(&vfs, 1)).unwrap();
     db.write(rows(mode, &[(10, "A", 1.0), (11, "A", 1.5), (10, "B", 2.0)])).unwrap();
     db.flush().unwrap();
-    let outcome = db.delete("ticks", &Predicate::tag("symbol", "A"), TimeRange::new(0, 11)).unwrap();
+    let outcome =
+        db.delete("ticks", &Predicate::tag("symbol", "A"), TimeRange::new(0, 11)).unwrap();
     assert_eq!(outcome.row_count, 1);
     db.write(rows(mode, &[(10, "A", 7.0)])).unwrap();
     let expected = [row("A", 10, 7.0), row("A", 11, 1.5), row("B", 10, 2.0)];
@@ -149,7 +154,10 @@ fn a_second_writer_is_told_who_is_there() {
     let vfs = SimVfs::new(1);
     let db = Db::open(options(&vfs, 1)).unwrap();
     let refused = Db::open(options(&vfs, 2)).map(|_| ()).unwrap_err();
-    assert!(matches!(&refused, Error::Locked { holder, .. } if holder.contains("process")), "{refused}");
+    assert!(
+        matches!(&refused, Error::Locked { holder, .. } if holder.contains("process")),
+        "{refused}"
+    );
     assert!(Db::open_read_only(options(&vfs, 2)).is_err());
     db.close().unwrap();
     let reader = Db::open_read_only(options(&vfs, 2)).unwrap();

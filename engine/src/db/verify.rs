@@ -114,10 +114,7 @@ fn verify_segments(maintenance: &Maintenance, report: &mut VerifyReport) {
                     table: schema.map(|schema| schema.name.clone()),
                     column,
                     range: damage.times.map(|(first, last)| TimeRange::inclusive(first, last)),
-                    detail: format!(
-                        "{} at byte {}: {}",
-                        damage.what, damage.offset, damage.detail
-                    ),
+                    detail: format!("{} at byte {}: {}", damage.what, damage.offset, damage.detail),
                 });
             },
         );

@@ -133,9 +133,7 @@ impl Version {
         changes.extend(tombstones.cloned().map(Change::TombstoneAdded));
         changes.push(Change::Producers(Arc::clone(&self.producers)));
         changes.push(Change::LogFloor(self.log_floor));
-        changes.extend(
-            self.log_head.map(|(number, file_id)| Change::LogHead { number, file_id }),
-        );
+        changes.extend(self.log_head.map(|(number, file_id)| Change::LogHead { number, file_id }));
         changes.extend(self.commit_times.clone().map(Change::CommitTimes));
         changes.extend(self.quarantined.iter().cloned().map(Change::Quarantined));
         changes
