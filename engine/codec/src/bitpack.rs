@@ -4,7 +4,7 @@
 //! neighbouring values in neighbouring lanes, and no reordering. A shorter vector is a bit stream.
 
 use crate::VECTOR_VALUES;
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitWriter, bits_at, check_end};
 use crate::error::CodecError;
 use crate::num::low_mask;
 use crate::varint::Reader;
@@ -60,11 +60,11 @@ pub(crate) fn unpack_stream(
     width: u32,
     values: &mut [u64],
 ) -> Result<(), CodecError> {
-    let mut reader = BitReader::new(bytes);
-    for value in values {
-        *value = reader.read(width)?;
+    check_end(bytes, values.len() * width as usize)?;
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = bits_at(bytes, index * width as usize, width);
     }
-    reader.finish()
+    Ok(())
 }
 
 #[expect(clippy::indexing_slicing, reason = "row * width / 64 + 1 < 64 unless the row ends a word")]
@@ -88,25 +88,24 @@ fn pack_full(rows: &[Row], width: u32, out: &mut Vec<u8>) {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "indices are taken modulo the array's length")]
+#[expect(clippy::indexing_slicing, reason = "64 rows of `width` bits end in word `width - 1`")]
 fn unpack_full(bytes: &[u8], width: u32, rows: &mut [Row]) {
-    let mut words: [Row; 64] = [[0; LANES]; 64];
-    for (row, chunk) in words.iter_mut().zip(bytes.as_chunks::<LANE_WORD_BYTES>().0) {
-        for (word, bytes) in row.iter_mut().zip(chunk.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-    }
+    let words = bytes.as_chunks::<LANE_WORD_BYTES>().0;
     let mask = low_mask(width);
     let mut bit = 0u32;
     for row in rows {
         let (word, shift) = (bit as usize / 64, bit % 64);
-        if shift + width <= 64 {
-            for (value, low) in row.iter_mut().zip(&words[word % 64]) {
-                *value = low >> shift & mask;
+        if width == 0 {
+            *row = [0; LANES];
+        } else if shift + width <= 64 {
+            for (value, low) in row.iter_mut().zip(words[word].as_chunks::<8>().0) {
+                *value = u64::from_le_bytes(*low) >> shift & mask;
             }
         } else {
-            let pairs = words[word % 64].iter().zip(&words[(word + 1) % 64]);
-            for (value, (low, high)) in row.iter_mut().zip(pairs) {
+            let lows = words[word].as_chunks::<8>().0;
+            let highs = words[word + 1].as_chunks::<8>().0;
+            for ((value, low), high) in row.iter_mut().zip(lows).zip(highs) {
+                let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
                 *value = (low >> shift | high << (64 - shift)) & mask;
             }
         }

@@ -40,6 +40,42 @@ impl<'a> BitWriter<'a> {
     }
 }
 
+/// The `width` (0 to 64) bits from bit `bit` of a stream; bits past its end read as zero.
+#[inline]
+pub(crate) fn bits_at(bytes: &[u8], bit: usize, width: u32) -> u64 {
+    let tail = bytes.get(bit / 8..).unwrap_or_default();
+    if width <= 57
+        && let Some(chunk) = tail.first_chunk::<8>()
+    {
+        return u64::from_le_bytes(*chunk) >> (bit % 8) & low_mask(width);
+    }
+    bits_at_end(tail, bit % 8, width)
+}
+
+/// The rare case of [`bits_at`]: wide values, or the stream's last bytes.
+#[cold]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+fn bits_at_end(tail: &[u8], shift: usize, width: u32) -> u64 {
+    let window = tail.iter().take(9).rev().fold(0u128, |word, byte| word << 8 | u128::from(*byte));
+    (window >> shift) as u64 & low_mask(width)
+}
+
+/// Checks that a stream of `bits` bits fills `bytes`, the padding being zero bits.
+pub(crate) fn check_end(bytes: &[u8], bits: usize) -> Result<(), CodecError> {
+    if bytes.len() < bits.div_ceil(8) {
+        return Err(CodecError::Truncated);
+    }
+    if bytes.len() > bits.div_ceil(8) {
+        return Err(corrupt("bytes are left after a bit stream"));
+    }
+    match bytes.last() {
+        Some(last) if !bits.is_multiple_of(8) && last >> (bits % 8) != 0 => {
+            Err(corrupt("padding bits are not zero"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads what [`BitWriter`] wrote; every read is checked.
 #[derive(Debug, Clone)]
 pub(crate) struct BitReader<'a> {
@@ -87,14 +123,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Ends the reading: at most 7 padding bits may be left, and they must be zero.
-    pub(crate) fn finish(mut self) -> Result<(), CodecError> {
-        let left = self.bytes.len() * 8 - self.position;
-        if left >= 8 {
-            return Err(corrupt("bytes are left after a bit stream"));
-        }
-        if self.read(u32::try_from(left).unwrap_or(0))? != 0 {
-            return Err(corrupt("padding bits are not zero"));
-        }
-        Ok(())
+    pub(crate) fn finish(self) -> Result<(), CodecError> {
+        check_end(self.bytes, self.position)
     }
 }

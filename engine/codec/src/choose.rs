@@ -11,12 +11,24 @@ use crate::{PAGE_VALUES_MAX, VECTOR_VALUES};
 /// Zstd's level for flushes: it is only tried there where it saves a lot.
 pub(crate) const ZSTD_LEVEL_FAST: i32 = 1;
 /// Zstd's level for compaction.
-pub(crate) const ZSTD_LEVEL_DENSE: i32 = 9;
+pub(crate) const ZSTD_LEVEL_DENSE: i32 = 5;
 /// In a flush Zstd must save at least this share of a sample, in percent.
 const ZSTD_FAST_SAVING_PERCENT: usize = 35;
-/// A page in this encoding counts as this many percent of its size, because decoding it costs a
-/// branch a value where bit-packed pages cost a fraction of an instruction.
-const SERIAL_WEIGHT_PERCENT: usize = 110;
+/// In a flush Zstd is tried only where the values still take this many bytes each.
+const ZSTD_FAST_BYTES_MIN: usize = 2;
+/// Doubles that are decimals of fewer bytes than this are not tried as anything else.
+const fn decimal_bytes_max(effort: Effort) -> usize {
+    match effort {
+        Effort::Fast => 4,
+        Effort::Dense => 1,
+    }
+}
+
+/// Class-coded and xor pages count as this many percent of their size: decoding them costs several
+/// nanoseconds a value where bit-packed pages cost one.
+const SERIAL_WEIGHT_PERCENT: usize = 125;
+/// Run-length pages count as this many percent: they decode at a third of bit-packed pages' speed.
+const RUNS_WEIGHT_PERCENT: usize = 106;
 
 /// Spread runs of neighbouring values: four vectors for a flush, three pages for a compaction.
 pub(crate) fn samples<T>(values: &[T], effort: Effort) -> Vec<&[T]> {
@@ -49,25 +61,31 @@ fn sample_divisor(samples: &[&[i64]]) -> u64 {
 
 /// Plans integers from samples.
 pub(crate) fn plan_int(samples: &[&[i64]], effort: Effort) -> IntPlan {
-    use IntEncoding::{Classes, Delta, Frame, Plain, Planes, RunLength};
+    use IntEncoding::{Bins, Classes, Delta, Frame, Plain, Planes, RunLength};
     let divisor = sample_divisor(samples);
     let serial = [Classes { second_order: false }, Classes { second_order: true }];
     let packed = [Frame, Delta, RunLength];
-    let zstd_only = [Plain, Planes { differences: true }, Planes { differences: false }];
     let mut best = Best::new();
     for encoding in packed.into_iter().chain(serial) {
         let plan = IntPlan { encoding, divisor, zstd_level: 0 };
         best.offer(plan, weight(encoding) * int_bytes(samples, &plan));
     }
-    let candidates: &[IntEncoding] = match effort {
-        Effort::Fast => &[],
-        Effort::Dense => &[Frame, Delta, RunLength],
+    if effort == Effort::Dense {
+        for differences in [false, true] {
+            let plan = IntPlan { encoding: Bins { differences }, divisor, zstd_level: 0 };
+            best.offer(plan, 100 * int_bytes(samples, &plan));
+        }
+    }
+    let zstd: &[IntEncoding] = match effort {
+        Effort::Fast if best.cost < 100 * values_of(samples) * ZSTD_FAST_BYTES_MIN => &[],
+        Effort::Fast => &[Plain, Planes { differences: true }],
+        Effort::Dense => {
+            &[Plain, Planes { differences: true }, Planes { differences: false }, Delta]
+        }
     };
-    for encoding in candidates.iter().copied().chain(zstd_only) {
-        let zstd_level = zstd_level(effort);
-        let plan = IntPlan { encoding, divisor, zstd_level };
-        let bytes = int_bytes(samples, &plan) * 100;
-        best.offer(plan, zstd_handicap(effort, bytes));
+    for encoding in zstd.iter().copied() {
+        let plan = IntPlan { encoding, divisor, zstd_level: zstd_level(effort) };
+        best.offer(plan, zstd_handicap(effort, int_bytes(samples, &plan) * 100));
     }
     best.plan.unwrap_or(IntPlan::of(Frame))
 }
@@ -75,18 +93,19 @@ pub(crate) fn plan_int(samples: &[&[i64]], effort: Effort) -> IntPlan {
 /// Plans doubles from samples.
 pub(crate) fn plan_float(samples: &[&[f64]], effort: Effort) -> FloatPlan {
     let mut best = Best::new();
-    let mut offer = |plan: FloatPlan| {
-        let bytes = float_bytes(samples, &plan) * 100;
-        let serial = matches!(plan.encoding, FloatEncoding::Xor);
-        let bytes = if serial { bytes / 100 * SERIAL_WEIGHT_PERCENT } else { bytes };
-        best.offer(plan, if plan.zstd_level != 0 { zstd_handicap(effort, bytes) } else { bytes });
-    };
     if let Some(decimal) = Decimal::fit(samples) {
         let integers: Vec<Vec<i64>> =
             samples.iter().map(|sample| decimal::split(decimal, sample).0).collect();
         let pieces: Vec<&[i64]> = integers.iter().map(Vec::as_slice).collect();
         let inner = plan_int(&pieces, effort);
-        offer(FloatPlan::over(FloatEncoding::Decimal { decimal, inner: inner.encoding }, inner));
+        best.offer_float(
+            samples,
+            effort,
+            FloatPlan::over(FloatEncoding::Decimal { decimal, inner: inner.encoding }, inner),
+        );
+    }
+    if best.cost < 100 * values_of(samples) * decimal_bytes_max(effort) {
+        return best.plan.unwrap_or(FloatPlan::of(FloatEncoding::Xor));
     }
     let bits: Vec<Vec<i64>> = samples
         .iter()
@@ -94,11 +113,19 @@ pub(crate) fn plan_float(samples: &[&[f64]], effort: Effort) -> FloatPlan {
         .collect();
     let pieces: Vec<&[i64]> = bits.iter().map(Vec::as_slice).collect();
     let inner = plan_int(&pieces, effort);
-    offer(FloatPlan::over(FloatEncoding::Bits { inner: inner.encoding }, inner));
-    offer(FloatPlan::of(FloatEncoding::Xor));
+    best.offer_float(
+        samples,
+        effort,
+        FloatPlan::over(FloatEncoding::Bits { inner: inner.encoding }, inner),
+    );
+    best.offer_float(samples, effort, FloatPlan::of(FloatEncoding::Xor));
     if effort == Effort::Dense {
         let zstd_level = ZSTD_LEVEL_DENSE;
-        offer(FloatPlan { zstd_level, ..FloatPlan::of(FloatEncoding::Xor) });
+        best.offer_float(
+            samples,
+            effort,
+            FloatPlan { zstd_level, ..FloatPlan::of(FloatEncoding::Xor) },
+        );
     }
     best.plan.unwrap_or(FloatPlan::of(FloatEncoding::Xor))
 }
@@ -122,8 +149,13 @@ const fn zstd_handicap(effort: Effort, bytes: usize) -> usize {
 const fn weight(encoding: IntEncoding) -> usize {
     match encoding {
         IntEncoding::Classes { .. } => SERIAL_WEIGHT_PERCENT,
+        IntEncoding::RunLength => RUNS_WEIGHT_PERCENT,
         _ => 100,
     }
+}
+
+fn values_of<T>(samples: &[&[T]]) -> usize {
+    samples.iter().map(|sample| sample.len()).sum()
 }
 
 fn int_bytes(samples: &[&[i64]], plan: &IntPlan) -> usize {
@@ -162,5 +194,17 @@ impl<P> Best<P> {
         if self.plan.is_none() || cost < self.cost {
             *self = Self { plan: Some(plan), cost };
         }
+    }
+}
+
+impl Best<FloatPlan> {
+    fn offer_float(&mut self, samples: &[&[f64]], effort: Effort, plan: FloatPlan) {
+        let bytes = float_bytes(samples, &plan);
+        let weight = match plan.encoding {
+            FloatEncoding::Xor => SERIAL_WEIGHT_PERCENT,
+            FloatEncoding::Decimal { inner, .. } | FloatEncoding::Bits { inner } => weight(inner),
+        };
+        let cost = bytes * weight;
+        self.offer(plan, if plan.zstd_level == 0 { cost } else { zstd_handicap(effort, cost) });
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod id {
     pub(crate) const DELTA: u8 = 0x05;
     pub(crate) const CLASSES: u8 = 0x06;
     pub(crate) const PLANES: u8 = 0x07;
+    pub(crate) const BINS: u8 = 0x08;
     pub(crate) const XOR: u8 = 0x10;
     pub(crate) const DECIMAL: u8 = 0x11;
     pub(crate) const BITMAP_NONE: u8 = 0x20;

@@ -1,6 +1,7 @@
 //! Integer blocks: the plan, and pages of `i64` (timestamps, sequences, decimals, and unsigned
 //! values as bit patterns). Every integer page is at most [`page_bytes_max`] long.
 
+use crate::bins::Bins;
 use crate::classes::Classes;
 use crate::compress;
 use crate::delta::Delta;
@@ -30,6 +31,11 @@ pub enum IntEncoding {
     Classes {
         /// Whether differences are taken twice.
         second_order: bool,
+    },
+    /// Entropy-coded bins of values, or of differences.
+    Bins {
+        /// Whether differences are taken first.
+        differences: bool,
     },
     /// Byte planes of values, or of differences; meant for Zstd.
     Planes {
@@ -120,6 +126,7 @@ pub(crate) fn encode_unwrapped(values: &[i64], plan: &IntPlan, out: &mut Vec<u8>
         IntEncoding::Classes { second_order } => {
             put_page(&Classes { second_order, divisor }, values, out);
         }
+        IntEncoding::Bins { differences } => put_page(&Bins { differences, divisor }, values, out),
         IntEncoding::Planes { differences } => {
             put_page(&Planes { differences, divisor }, values, out);
         }
@@ -140,6 +147,7 @@ pub(crate) fn decode_unwrapped(
     match body.u8()? {
         id::RUN_LENGTH => RunLength::decode(body, bounds, out),
         id::CLASSES => Classes::decode(body, bounds, out),
+        id::BINS => Bins::decode(body, bounds, out),
         id::PLANES => Planes::decode(body, bounds, out),
         _ => decode_leaf(bytes, bounds.count, out),
     }
@@ -161,6 +169,16 @@ pub(crate) fn encode_leaf(values: &[i64], divisor: u64, out: &mut Vec<u8>) {
     if out.len() - start > 1 + values.len() * 8 {
         out.truncate(start);
         put_page(&Plain, values, out);
+    }
+}
+
+/// A leaf page of numbers whose differences are no smaller than they are, such as run lengths.
+pub(crate) fn encode_frame(values: &[i64], out: &mut Vec<u8>) {
+    match values.first() {
+        Some(first) if values.iter().any(|value| value != first) => {
+            put_page(&Frame { divisor: 1 }, values, out);
+        }
+        _ => put_page(&Constant, values, out),
     }
 }
 

@@ -5,6 +5,7 @@
 //! Pages describe themselves. Decoders take untrusted bytes: they never panic and allocate no more
 //! than the caller's count and byte bound. Format: docs/format/codec.md.
 
+mod bins;
 mod bitmap;
 mod bitpack;
 mod bits;
@@ -25,6 +26,7 @@ mod num;
 mod patched;
 mod plain;
 mod planes;
+mod rans;
 mod rle;
 mod text;
 mod textbuf;

@@ -3,10 +3,10 @@
 //! the high bits of exceptions stored apart as in NewPFD (Yan, Ding and Suel, WWW 2009).
 
 use crate::bitpack;
-use crate::error::{CodecError, corrupt};
+use crate::bits::{bits_at, check_end};
+use crate::error::{CodecError, check_max, corrupt};
 use crate::num::{self, bit_length, low_mask};
 use crate::varint::{self, Reader};
-use crate::{VECTOR_VALUES, error::check_max};
 
 /// Bits of an exception's position.
 const POSITION_BITS: u32 = 10;
@@ -98,17 +98,14 @@ pub(crate) fn decode(input: &mut Reader<'_>, values: &mut [u64]) -> Result<(), C
     let positions_bytes = input.bytes(positions_len)?;
     let highs_bytes = input.bytes(bitpack::packed_bytes(exceptions, high_width))?;
     bitpack::unpack(input, width, values)?;
-    let mut positions = [0; VECTOR_VALUES];
-    let mut highs = [0; VECTOR_VALUES];
-    let positions = positions.get_mut(..exceptions).unwrap_or_default();
-    let highs = highs.get_mut(..exceptions).unwrap_or_default();
-    bitpack::unpack_stream(positions_bytes, POSITION_BITS, positions)?;
-    bitpack::unpack_stream(highs_bytes, high_width, highs)?;
-    for (&position, &high) in positions.iter().zip(highs.iter()) {
+    check_end(positions_bytes, exceptions * POSITION_BITS as usize)?;
+    check_end(highs_bytes, exceptions * high_width as usize)?;
+    for index in 0..exceptions {
+        let position = bits_at(positions_bytes, index * POSITION_BITS as usize, POSITION_BITS);
         let value = values
             .get_mut(num::to_usize(position))
             .ok_or(corrupt("an exception lies outside its vector"))?;
-        *value |= high << width;
+        *value |= bits_at(highs_bytes, index * high_width as usize, high_width) << width;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ impl Encoding<[i64], Vec<i64>> for RunLength {
         let mut page = Vec::new();
         int::encode_leaf(&run_values, self.divisor, &mut page);
         varint::put_bytes(out, &page);
-        int::encode_leaf(&lengths, 1, out);
+        int::encode_frame(&lengths, out);
     }
 
     fn decode(mut body: Reader<'_>, bounds: Bounds, out: &mut Vec<i64>) -> Result<(), CodecError> {
@@ -35,15 +35,27 @@ impl Encoding<[i64], Vec<i64>> for RunLength {
         int::decode_leaf(body.prefixed_bytes()?, runs, &mut run_values)?;
         let mut lengths = Vec::new();
         int::decode_leaf(body.rest(), runs, &mut lengths)?;
-        let mut left = bounds.count;
+        let start = out.len();
+        out.resize(start + bounds.count, 0);
+        let mut left = out.get_mut(start..).unwrap_or_default();
         for (value, length) in run_values.into_iter().zip(lengths) {
             let length = usize::try_from(length).unwrap_or(0);
             if length == 0 {
                 return Err(corrupt("a run is empty"));
             }
-            left = left.checked_sub(length).ok_or(corrupt("runs pass the page's end"))?;
-            out.resize(out.len() + length, value);
+            // Most runs are short: eight stores without a loop, of which later runs overwrite some.
+            if let Some(first) = left.first_chunk_mut::<8>() {
+                *first = [value; 8];
+            }
+            let (run, rest) =
+                left.split_at_mut_checked(length).ok_or(corrupt("runs pass the page's end"))?;
+            if let Some(longer) = run.get_mut(8..) {
+                longer.fill(value);
+            } else if rest.len() + length < 8 {
+                run.fill(value);
+            }
+            left = rest;
         }
-        if left == 0 { Ok(()) } else { Err(corrupt("runs end before the page")) }
+        if left.is_empty() { Ok(()) } else { Err(corrupt("runs end before the page")) }
     }
 }

@@ -37,7 +37,7 @@ impl Encoding<Bitmap, Bitmap> for Runs {
         let lengths = run_lengths(bits);
         out.push(u8::from(bits.get(0).unwrap_or(false)));
         varint::put_u64(out, lengths.len() as u64);
-        int::encode_leaf(&lengths, 1, out);
+        int::encode_frame(&lengths, out);
     }
 
     fn decode(mut body: Reader<'_>, bounds: Bounds, out: &mut Bitmap) -> Result<(), CodecError> {

@@ -2,6 +2,9 @@
 //! Background work is a [`Job`] with `run_one`; threads, sleeps and blocking waits exist only in this folder.
 
 mod deterministic;
+mod step;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use deterministic::DeterministicExecutor;
@@ -34,12 +37,13 @@ pub trait Job: Send + Sync {
     fn on_panic(&self, message: &str);
 }
 
-/// A running job.
+/// A running job. Dropping its last handle ends the job as `stop` does, without waiting.
 pub trait JobHandle: Send + Sync {
     /// Asks for a run soon; never blocks.
     fn wake(&self);
 
     /// Ends the job after its present step and waits for that; later wakes do nothing.
+    /// May be called again, and from inside the job's own step, where it does not wait.
     fn stop(&self);
 }
 

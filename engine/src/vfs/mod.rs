@@ -3,6 +3,8 @@
 
 mod os;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 pub use os::OsVfs;
 

@@ -17,6 +17,8 @@ pub(crate) fn int_encodings() -> Vec<IntEncoding> {
         Delta,
         Classes { second_order: false },
         Classes { second_order: true },
+        Bins { differences: false },
+        Bins { differences: true },
         Planes { differences: false },
         Planes { differences: true },
     ]
