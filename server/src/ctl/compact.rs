@@ -14,7 +14,6 @@ pub(super) struct CompactArgs {
 
 pub(super) fn run(args: &CompactArgs) -> CtlResult<()> {
     let db = open::for_writing(&args.data.data)?;
-    db.flush()?;
     let report = db.compact()?;
     db.close()?;
     print(&format!(

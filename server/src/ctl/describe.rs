@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::ScanRequest;
-use chronolith_engine::{Db, TableStats};
+use chronolith_engine::Db;
+use chronolith_engine::db::TableStats;
 use clap::Args;
 use serde_json::{Value, json};
 

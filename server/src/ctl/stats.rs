@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chronolith_engine::{Stats, TableStats};
+use chronolith_engine::db::{Stats, TableStats};
 use clap::Args;
 use serde_json::{Value, json};
 

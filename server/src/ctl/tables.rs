@@ -1,6 +1,6 @@
 //! `chronolith tables`: which tables there are.
 
-use chronolith_engine::TableStats;
+use chronolith_engine::db::TableStats;
 use clap::Args;
 
 use super::cells::{self, out_column};

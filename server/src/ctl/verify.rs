@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chronolith_engine::{DamagedPart, VerifyReport};
+use chronolith_engine::db::{DamagedPart, VerifyReport};
 use clap::Args;
 
 use super::open::{self, DataArg};

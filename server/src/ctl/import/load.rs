@@ -1,13 +1,12 @@
 //! The second pass: one thread unpacks, one parses records into chunks, and this one commits them in order. A chunk
 //! carries the note of how far its file has come, in the same atomic batch; the last one says that it is finished.
 
-use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use chronolith_engine::model::{Batch, ImportMark, TableRows};
-use chronolith_engine::{Db, Ticket};
+use chronolith_engine::Db;
 
 use super::super::{CtlError, CtlResult};
 use super::args::Settings;
@@ -29,8 +28,6 @@ use crate::text::progress::Progress;
 
 /// Chunks between the parsing and the committing thread.
 const CHUNKS_AHEAD: usize = 2;
-/// Chunks that are committed at a time.
-const TICKETS_MAX: usize = 2;
 /// Bytes of a file's name that are kept beside a chunk.
 const FILE_NAME_BYTES_MAX: usize = 256;
 
@@ -45,6 +42,11 @@ pub(in super::super) struct Committed<'a> {
 /// A chunk on its way.
 struct Chunk {
     rows: TableRows,
+    kept: Kept,
+}
+
+/// What is told of a chunk once it is kept.
+struct Kept {
     times: Option<(i64, i64)>,
     /// Source rows of the file up to here.
     source_rows: u64,
@@ -91,10 +93,10 @@ pub(super) fn load_file(
             }
         });
         let mut committer = Committer::new(&prepared.db, Some((identity, &survey.name)));
-        committer.run(chunks, &mut |chunk, row_count| {
-            totals.add(row_count, chunk.times);
+        committer.run(chunks, &mut |kept, row_count| {
+            totals.add(row_count, kept.times);
             progress.set(before + raw.get());
-            on_commit(&Committed { file: &survey.name, source_rows: chunk.source_rows })
+            on_commit(&Committed { file: &survey.name, source_rows: kept.source_rows })
         })
     })?;
     summary.raw_bytes = before + raw.get();
@@ -127,8 +129,8 @@ pub(super) fn load_stream<R: Read + Send>(
                 let _ = sender.send(Err(error));
             }
         });
-        Committer::new(db, None).run(chunks, &mut |chunk, row_count| {
-            totals.add(row_count, chunk.times);
+        Committer::new(db, None).run(chunks, &mut |kept, row_count| {
+            totals.add(row_count, kept.times);
             progress.add(row_count);
             Ok(())
         })
@@ -185,7 +187,8 @@ impl Parser<'_> {
             if is_full || is_last {
                 let (times, rows) = chunk.take();
                 // A closed channel: the committing side has failed and tells why.
-                if sender.send(Ok(Chunk { rows, times, source_rows, is_last })).is_err() {
+                let kept = Kept { times, source_rows, is_last };
+                if sender.send(Ok(Chunk { rows, kept })).is_err() {
                     return Ok(());
                 }
                 start = source_rows;
@@ -201,88 +204,59 @@ impl Parser<'_> {
     }
 }
 
-/// The committing side: a few chunks are under way at a time, and each is reported once it is kept.
+/// The committing side: one chunk at a time, each reported once it is kept.
 struct Committer<'a> {
     db: &'a Db,
     import: Option<(&'a Identity, &'a str)>,
     chunk: u64,
-    /// Rows of the file, up to the last chunk that was submitted.
+    /// Rows of the file that are committed.
     row_count: u64,
-    under_way: VecDeque<(Ticket, Chunk, u64)>,
 }
 
 impl<'a> Committer<'a> {
     fn new(db: &'a Db, import: Option<(&'a Identity, &'a str)>) -> Self {
         let (chunk, row_count) =
             import.map_or((0, 0), |(identity, _)| (identity.chunk(), identity.row_count()));
-        Self { db, import, chunk, row_count, under_way: VecDeque::new() }
+        Self { db, import, chunk, row_count }
     }
 
     /// `done` gets each chunk that is kept, and its rows.
     fn run(
         &mut self,
         chunks: Receiver<CtlResult<Chunk>>,
-        done: &mut dyn FnMut(&Chunk, u64) -> CtlResult<()>,
+        done: &mut dyn FnMut(&Kept, u64) -> CtlResult<()>,
     ) -> CtlResult<()> {
-        let mut result = Ok(());
         for chunk in chunks {
-            result = chunk.and_then(|chunk| self.submit(chunk));
-            if result.is_ok() && self.under_way.len() >= TICKETS_MAX {
-                result = self.finish_one(done);
-            }
-            if result.is_err() {
-                break;
-            }
+            let Chunk { rows, kept } = chunk?;
+            let row_count = rows.time.len() as u64;
+            self.commit(rows, &kept)?;
+            done(&kept, row_count)?;
         }
-        // What was submitted before an error is kept and counts.
-        while !self.under_way.is_empty() {
-            let finished = self.finish_one(done);
-            result = result.and(finished);
-        }
-        result
-    }
-
-    fn submit(&mut self, mut chunk: Chunk) -> CtlResult<()> {
-        let rows = std::mem::replace(&mut chunk.rows, empty_rows());
-        let row_count = rows.time.len() as u64;
-        self.chunk += 1;
-        self.row_count += row_count;
-        let mut batch = Batch::new();
-        if row_count > 0 {
-            batch = batch.with(rows);
-        }
-        match self.import {
-            Some((identity, file)) => {
-                batch = batch.producer(&identity.producer, self.chunk);
-                batch.import = Some(ImportMark {
-                    file: shortened(file),
-                    row_count: self.row_count,
-                    source_row_count: chunk.source_rows,
-                    finished: chunk.is_last,
-                });
-            }
-            None if row_count == 0 => return Ok(()),
-            None => {}
-        }
-        let ticket = self.db.submit(batch)?;
-        self.under_way.push_back((ticket, chunk, row_count));
         Ok(())
     }
 
-    fn finish_one(&mut self, done: &mut dyn FnMut(&Chunk, u64) -> CtlResult<()>) -> CtlResult<()> {
-        let Some((ticket, chunk, row_count)) = self.under_way.pop_front() else { return Ok(()) };
-        ticket.wait()?;
-        done(&chunk, row_count)
-    }
-}
-
-fn empty_rows() -> TableRows {
-    TableRows {
-        table: String::new(),
-        create_if_missing: None,
-        time: Vec::new(),
-        tags: Vec::new(),
-        fields: Vec::new(),
+    fn commit(&mut self, rows: TableRows, kept: &Kept) -> CtlResult<()> {
+        let has_rows = !rows.time.is_empty();
+        self.chunk += 1;
+        self.row_count += rows.time.len() as u64;
+        let mut batch = Batch::new();
+        if has_rows {
+            batch = batch.with(rows);
+        }
+        if let Some((identity, file)) = self.import {
+            batch = batch.producer(&identity.producer, self.chunk);
+            batch.import = Some(ImportMark {
+                file: shortened(file),
+                row_count: self.row_count,
+                source_row_count: kept.source_rows,
+                finished: kept.is_last,
+            });
+        }
+        if has_rows || self.import.is_some() {
+            // Waits where memory is full.
+            self.db.write(batch)?;
+        }
+        Ok(())
     }
 }
 
