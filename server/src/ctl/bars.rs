@@ -1,6 +1,6 @@
 //! `chronolith bars`: open, high, low, close and volume by time bucket.
 
-use chronolith_engine::model::{TableSchema, Value};
+use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::{
     AggregateFunction, AggregateRequest, AggregateRow, Bucket, ScanRequest,
 };
@@ -110,16 +110,12 @@ pub(super) fn write(
         for bar in computed {
             let mut cells = vec![Cell::Time(bar.bucket_ns)];
             cells.extend((0..schema.tags.len()).map(|position| tag_cell(bar.key.tag(position))));
-            cells.extend(bar.values.iter().map(bar_cell));
+            cells.extend(bar.values.iter().map(value_cell));
             let failed = |source| CtlError::Write { name: name.to_owned(), source };
             rows.row(&cells).map_err(failed)?;
         }
         Ok(())
     })
-}
-
-fn bar_cell(value: &Value) -> Cell<'_> {
-    value_cell(value)
 }
 
 fn columns(schema: &TableSchema, bars: &Bars<'_>) -> Vec<OutColumn> {

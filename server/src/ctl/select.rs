@@ -33,11 +33,6 @@ impl SelectArgs {
         TimeRange::new(self.from.unwrap_or(all.from), self.to.unwrap_or(all.to))
     }
 
-    /// Whether no condition is given.
-    pub(super) fn is_all(&self) -> bool {
-        self.from.is_none() && self.to.is_none() && self.tags.is_empty()
-    }
-
     /// The conditions on tags.
     pub(super) fn predicate(&self) -> Predicate {
         let mut predicate = Predicate::all();

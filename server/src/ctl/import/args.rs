@@ -141,11 +141,6 @@ impl Settings {
         let constants = self.constants.iter().map(|(name, _)| name);
         self.tag_columns.iter().chain(constants).map(String::as_str)
     }
-
-    /// The type that `--types` names for a column.
-    pub(crate) fn named_type(&self, column: &str) -> Option<TextType> {
-        self.types.iter().find(|(name, _)| name == column).map(|(_, kind)| *kind)
-    }
 }
 
 impl ImportArgs {

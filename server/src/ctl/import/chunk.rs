@@ -88,11 +88,6 @@ impl<'a> ChunkBuilder<'a> {
         duplicates.add(tags.chain(constants), time);
     }
 
-    /// Rows so far.
-    pub(super) fn row_count(&self) -> u64 {
-        self.time.len() as u64
-    }
-
     /// Whether the chunk is large enough in bytes.
     pub(super) fn is_large(&self) -> bool {
         self.bytes >= CHUNK_BYTES

@@ -6,6 +6,7 @@
 mod args;
 mod chunk;
 mod columns;
+mod compare;
 mod duplicates;
 mod identity;
 mod layout;
@@ -22,21 +23,28 @@ mod survey;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use chronolith_engine::model::{SchemaMode, TableOptions, TableSchema};
 use chronolith_engine::{Db, Error};
 
-pub(super) use args::{ImportArgs, Settings};
+pub(super) use args::{ConstantValue, ImportArgs, Settings};
+pub(super) use compare::{progress, row_hash, row_hashes};
 pub(super) use load::Committed;
 pub(super) use report::{Report, Summary, count, seconds};
 
 use super::{CtlError, CtlResult, open, print};
+use crate::text::progress::Progress;
 use plan::Plan;
+use survey::Survey;
 
 /// Source rows of one chunk, at most: the unit in which an import is committed and resumed. Part of an import's identity.
 pub(super) const CHUNK_ROWS: u64 = 64 << 10;
 /// Bytes of one chunk in memory, roughly, at which it ends early.
 pub(super) const CHUNK_BYTES: usize = 16 << 20;
+/// Files that are imported at a time, where several are.
+const FILES_AT_ONCE: usize = 4;
 
 pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
     let (dir, files, settings) = args.resolve()?;
@@ -57,14 +65,7 @@ pub(super) struct Prepared {
     pub(super) db: Db,
     pub(super) schema: Arc<TableSchema>,
     plan: Plan,
-    surveys: Vec<survey::Survey>,
-}
-
-impl Prepared {
-    /// Where the files' rows stand: for each file its name, and how many rows it has.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.surveys.iter().map(|survey| (survey.name.as_str(), survey.row_count()))
-    }
+    surveys: Vec<Survey>,
 }
 
 /// The first pass: checks every row of every file, settles the types, and makes the table where there is none.
@@ -80,7 +81,7 @@ pub(super) fn prepare(
 ) -> CtlResult<Prepared> {
     let existing = existing_table(db.as_ref(), settings)?;
     let known = plan::Known::new(settings, existing.as_deref())?;
-    let surveys = survey::survey_all(files, settings, &known)?;
+    let surveys = survey::survey_all(files, settings, &known, report)?;
     let plan = Plan::of(&surveys, settings, &known)?;
     plan.check_names(settings, existing.as_deref())?;
     report.schema(&plan, settings, existing.as_deref(), &surveys);
@@ -107,19 +108,57 @@ pub(super) fn load_files(
 ) -> CtlResult<Summary> {
     let mut summary = Summary::begin(prepared.schema.merge);
     let total = prepared.surveys.iter().map(|survey| survey.raw_bytes).sum();
-    let progress = report::bar("importing", total);
+    let progress = report.bar("importing", total);
     for survey in &prepared.surveys {
-        let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id)?;
-        if let Some(done) = identity.progress.as_ref().filter(|progress| progress.mark.finished) {
-            report.already(survey, done);
-            summary.already_count += 1;
-            continue;
-        }
-        load::load_file(prepared, survey, settings, &identity, &mut summary, &progress, on_commit)?;
-        report.file(survey, &identity);
+        load_one(prepared, survey, settings, report, &mut summary, &progress, on_commit)?;
     }
     progress.finish();
     Ok(summary)
+}
+
+/// The same, several files at a time, without a report.
+///
+/// # Errors
+/// As [`load_files`].
+pub(super) fn load_files_at_once(
+    prepared: &Prepared,
+    settings: &Settings,
+    on_commit: &(dyn Fn(&Committed<'_>) -> CtlResult<()> + Sync),
+) -> CtlResult<()> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut summary = Summary::begin(prepared.schema.merge);
+        let (report, progress) = (Report::silent(), Progress::silent());
+        while let Some(survey) = prepared.surveys.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let on_commit = |committed: &Committed<'_>| on_commit(committed);
+            load_one(prepared, survey, settings, &report, &mut summary, &progress, &on_commit)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..FILES_AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let died = |_| Err(CtlError::Failed("a thread that imports died".to_owned()));
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(died))
+    })
+}
+
+fn load_one(
+    prepared: &Prepared,
+    survey: &Survey,
+    settings: &Settings,
+    report: &Report,
+    summary: &mut Summary,
+    progress: &Progress,
+    on_commit: &dyn Fn(&Committed<'_>) -> CtlResult<()>,
+) -> CtlResult<()> {
+    let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id)?;
+    if let Some(done) = identity.progress.as_ref().filter(|progress| progress.mark.finished) {
+        report.already(survey, done);
+        return Ok(());
+    }
+    load::load_file(prepared, survey, settings, &identity, summary, progress, on_commit)?;
+    report.file(survey, &identity);
+    Ok(())
 }
 
 fn existing_table(db: Option<&Db>, settings: &Settings) -> CtlResult<Option<Arc<TableSchema>>> {

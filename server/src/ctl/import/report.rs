@@ -17,11 +17,6 @@ use super::refusals::Refusals;
 use super::survey::Survey;
 use crate::text::progress::{Progress, ProgressUnit};
 
-/// A bar over the bytes of all files.
-pub(super) fn bar(label: &str, total: u64) -> Progress {
-    Progress::on_standard_error(label, ProgressUnit::Bytes, Some(total))
-}
-
 /// Where an import tells what it does.
 pub(in super::super) struct Report {
     is_silent: bool,
@@ -34,6 +29,14 @@ impl Report {
 
     pub(in super::super) fn silent() -> Self {
         Self { is_silent: true }
+    }
+
+    /// A bar over the bytes of all files.
+    pub(super) fn bar(&self, label: &str, total: u64) -> Progress {
+        if self.is_silent {
+            return Progress::silent();
+        }
+        Progress::on_standard_error(label, ProgressUnit::Bytes, Some(total))
     }
 
     fn say(&self, text: &str) {
@@ -165,8 +168,6 @@ pub(in super::super) struct Summary {
     duplicates: Option<Duplicates>,
     /// Bytes of the files that were read, as they are stored.
     pub(super) raw_bytes: u64,
-    /// Files that were in the table already.
-    pub(super) already_count: u64,
     pub(super) refusals: Refusals,
 }
 
@@ -181,7 +182,6 @@ impl Summary {
             totals: Totals::default(),
             duplicates: merge.replaces().then(Duplicates::default),
             raw_bytes: 0,
-            already_count: 0,
             refusals: Refusals::default(),
         }
     }

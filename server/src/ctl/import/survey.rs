@@ -11,7 +11,7 @@ use super::plan::Known;
 use super::read_ahead::ReadAhead;
 use super::records::Records;
 use super::refusals::Refusals;
-use super::report;
+use super::report::Report;
 use super::row::{FieldRule, RowRules};
 use super::source::{FileHash, open_hashed};
 use crate::text::csv::{CsvReader, Record};
@@ -58,9 +58,10 @@ pub(super) fn survey_all(
     files: &[PathBuf],
     settings: &Settings,
     known: &Known,
+    report: &Report,
 ) -> CtlResult<Vec<Survey>> {
     let total = files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|m| m.len()).sum();
-    let progress = report::bar("checking", total);
+    let progress = report.bar("checking", total);
     let mut surveys = Vec::new();
     let mut before = 0;
     for (number, path) in (0..).zip(files) {
