@@ -86,7 +86,6 @@ struct Queue {
 struct Queued {
     record: Record,
     encoded: Vec<u8>,
-    catalog: Arc<Catalog>,
     refused: Vec<RefusedRow>,
     durability: Durability,
     cell: Arc<Cell>,
@@ -221,12 +220,11 @@ impl Pipeline {
                 }
             }
         }
-        queue.catalog = Arc::clone(&prepared.catalog);
+        queue.catalog = prepared.catalog;
         queue.bytes += encoded.len();
         queue.batches.push(Queued {
             record: prepared.record,
             encoded,
-            catalog: prepared.catalog,
             refused: prepared.refused,
             durability,
             cell: Arc::clone(&cell),
