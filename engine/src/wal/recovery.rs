@@ -54,13 +54,16 @@ pub struct Recovery {
     pub damage: Option<Error>,
 }
 
-/// The log files in `folder`, by number.
+/// The log files in `folder`, by number; none where there is no folder.
 ///
 /// # Errors
 /// `Io`.
 pub fn list(vfs: &dyn Vfs, folder: &Path) -> Result<Vec<(u64, FileId, PathBuf)>> {
-    let mut files: Vec<_> = vfs
-        .list(folder)?
+    let names = match vfs.list(folder) {
+        Err(error) if error.is_not_found() => Vec::new(),
+        listed => listed?,
+    };
+    let mut files: Vec<_> = names
         .iter()
         .filter_map(|name| names::parse_log_file(name).map(|(n, id)| (n, id, folder.join(name))))
         .collect();
