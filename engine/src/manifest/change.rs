@@ -91,6 +91,13 @@ pub enum Change {
     },
     /// The number of the first log file that is still needed.
     LogFloor(u64),
+    /// The log file that takes groups from now on: every file of the log up to it must be there.
+    LogHead {
+        /// Its number.
+        number: u64,
+        /// Its identity.
+        file_id: FileId,
+    },
     /// The side file of commit times.
     CommitTimes(CommitTimesRef),
     /// A file or hole set aside.
@@ -98,7 +105,7 @@ pub enum Change {
 }
 
 /// The greatest kind that this version knows.
-pub(super) const KIND_MAX: u8 = 11;
+pub(super) const KIND_MAX: u8 = 12;
 
 impl Change {
     /// The change's kind in files.
@@ -115,6 +122,7 @@ impl Change {
             Self::LogFloor(_) => 9,
             Self::CommitTimes(_) => 10,
             Self::Quarantined(_) => 11,
+            Self::LogHead { .. } => 12,
         }
     }
 
@@ -142,6 +150,10 @@ impl Change {
                 wire::put_sequence(out, *previous_last);
             }
             Self::LogFloor(file) => put_u64(out, *file),
+            Self::LogHead { number, file_id } => {
+                put_u64(out, *number);
+                wire::put_u128(out, file_id.0);
+            }
             Self::CommitTimes(reference) => reference.encode(out),
             Self::Quarantined(quarantined) => put_quarantined(out, quarantined),
         }
@@ -177,6 +189,7 @@ impl Change {
             9 => Self::LogFloor(reader.u64()?),
             10 => Self::CommitTimes(CommitTimesRef::decode(reader)?),
             11 => Self::Quarantined(Arc::new(quarantined(reader)?)),
+            12 => Self::LogHead { number: reader.u64()?, file_id: FileId(wire::u128(reader)?) },
             _ => return Err(corrupt("unknown kind of change")),
         };
         reader.finish()?;

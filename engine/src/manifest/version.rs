@@ -37,6 +37,8 @@ pub struct Version {
     pub producers: Arc<Vec<ProducerState>>,
     /// The first log file that is still needed.
     pub log_floor: u64,
+    /// The log file that takes groups, by number and identity; none before the first write.
+    pub log_head: Option<(u64, FileId)>,
     /// The side file of commit times.
     pub commit_times: Option<CommitTimesRef>,
     /// What was set aside, oldest first.
@@ -59,6 +61,7 @@ impl Version {
             tombstones: BTreeMap::new(),
             producers: Arc::default(),
             log_floor: 0,
+            log_head: None,
             commit_times: None,
             quarantined: Arc::default(),
         }
@@ -130,6 +133,7 @@ impl Version {
         changes.extend(tombstones.cloned().map(Change::TombstoneAdded));
         changes.push(Change::Producers(Arc::clone(&self.producers)));
         changes.push(Change::LogFloor(self.log_floor));
+        changes.extend(self.log_head.map(|(number, file_id)| Change::LogHead { number, file_id }));
         changes.extend(self.commit_times.clone().map(Change::CommitTimes));
         changes.extend(self.quarantined.iter().cloned().map(Change::Quarantined));
         changes
@@ -192,6 +196,14 @@ impl Draft {
             Change::Incarnation { number, previous_last } => self.raise(*number, *previous_last),
             Change::LogFloor(file) => {
                 forward(&mut version.log_floor, *file, || "log floor".to_owned())
+            }
+            Change::LogHead { number, file_id } => {
+                let before = version.log_head.map_or(0, |(number, _)| number);
+                if *number <= before {
+                    return Err(format!("log head {number} does not follow {before}"));
+                }
+                version.log_head = Some((*number, *file_id));
+                Ok(())
             }
             Change::CommitTimes(reference) => self.set_commit_times(reference),
             Change::Quarantined(quarantined) => {
