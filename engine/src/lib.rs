@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod executor;
+pub mod format;
 pub mod limits;
 pub mod manifest;
 pub mod memtable;
@@ -13,7 +14,6 @@ pub mod merge;
 pub mod model;
 pub mod planted;
 pub mod rng;
-#[path = "segment_stub.rs"]
 pub mod segment;
 pub mod tombstone;
 pub mod vfs;

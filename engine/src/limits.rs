@@ -32,6 +32,15 @@ pub const PAGE_ROWS: usize = 4 << 10;
 /// Bytes of one page after decompression, inclusive: `PAGE_ROWS` texts are cut into pages by it.
 pub const PAGE_BYTES_MAX: usize = 32 << 20;
 
+/// Bytes at which a row group ends early, counting 24 a row, 8 a field and the texts: bounds a writer's memory.
+pub const ROW_GROUP_BYTES_MAX: usize = 256 << 20;
+/// Series of one block of a segment's dictionary and last-row strip, and values of one block of its tag index.
+pub const INDEX_BLOCK_COUNT_MAX: usize = 256;
+/// Bytes of postings at which a block of a tag index ends early.
+pub const POSTINGS_BLOCK_BYTES: usize = 16 << 10;
+/// Rows a series, on average, from which on a segment carries a last-row strip.
+pub const LAST_ROWS_MIN_COUNT: u64 = 64;
+
 /// Bytes to which log groups are aligned: a durable sector is never written again.
 pub const LOG_SECTOR_BYTES: usize = 512;
 /// Bytes of one log group's payload, inclusive.

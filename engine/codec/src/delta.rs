@@ -14,6 +14,10 @@ use crate::varint::{self, Reader};
 const MODE_ZIGZAG: u8 = 0;
 /// A vector's differences are offsets from its least difference, which precedes them.
 const MODE_OFFSET: u8 = 1;
+/// A vector's differences less a usual one, which precedes them, are zigzag-coded.
+const MODE_USUAL: u8 = 2;
+/// How many spread differences of a vector vote on which one is usual.
+const VOTES: usize = 16;
 
 /// Bit-packed differences; the divisor is a hint that the page verifies.
 pub(crate) struct Delta {
@@ -54,28 +58,8 @@ impl Encoding<[i64], Vec<i64>> for Delta {
         let Differences { start, divisor, quotients } = differences(values, self.divisor);
         varint::put_u64(out, divisor);
         varint::put_i64(out, start);
-        let mut buffers = [[0; VECTOR_VALUES]; 2];
-        let [zigzags, offsets] = &mut buffers;
         for vector in quotients.chunks(VECTOR_VALUES) {
-            let least = vector.iter().copied().min().unwrap_or(0);
-            let zigzags = zigzags.get_mut(..vector.len()).unwrap_or_default();
-            let offsets = offsets.get_mut(..vector.len()).unwrap_or_default();
-            for ((step, by_sign), offset) in
-                vector.iter().zip(zigzags.iter_mut()).zip(&mut *offsets)
-            {
-                *by_sign = zigzag(*step);
-                *offset = step.wrapping_sub(least) as u64;
-            }
-            let by_sign = patched::layout(zigzags);
-            let by_offset = patched::layout(offsets);
-            if by_offset.bits + 16 < by_sign.bits {
-                out.push(MODE_OFFSET);
-                varint::put_i64(out, least);
-                patched::encode(offsets, by_offset, out);
-            } else {
-                out.push(MODE_ZIGZAG);
-                patched::encode(zigzags, by_sign, out);
-            }
+            put_vector(vector, out);
         }
     }
 
@@ -88,20 +72,20 @@ impl Encoding<[i64], Vec<i64>> for Delta {
             let values = buffer.get_mut(..left.min(VECTOR_VALUES)).unwrap_or_default();
             left -= values.len();
             let mode = body.u8()?;
-            let least = match mode {
+            let base = match mode {
                 MODE_ZIGZAG => 0,
-                MODE_OFFSET => body.i64()?,
+                MODE_OFFSET | MODE_USUAL => body.i64()?,
                 _ => return Err(corrupt("a vector's delta mode is unknown")),
             };
             patched::decode(&mut body, values)?;
             // A pass that vectorises turns codes into steps; the sum then is one addition a value.
-            if mode == MODE_ZIGZAG {
+            if mode == MODE_OFFSET {
                 for value in values.iter_mut() {
-                    *value = unzigzag(*value).wrapping_mul(divisor) as u64;
+                    *value = base.wrapping_add(*value as i64).wrapping_mul(divisor) as u64;
                 }
             } else {
                 for value in values.iter_mut() {
-                    *value = least.wrapping_add(*value as i64).wrapping_mul(divisor) as u64;
+                    *value = base.wrapping_add(unzigzag(*value)).wrapping_mul(divisor) as u64;
                 }
             }
             out.extend(values.iter().map(|step| {
@@ -111,4 +95,61 @@ impl Encoding<[i64], Vec<i64>> for Delta {
         }
         body.finish()
     }
+}
+
+/// Appends one vector of divided differences in the cheapest of the modes.
+fn put_vector(steps: &[i64], out: &mut Vec<u8>) {
+    let least = steps.iter().copied().min().unwrap_or(0);
+    let mut buffers = [[0; VECTOR_VALUES]; 2];
+    let [zigzags, offsets] = &mut buffers;
+    let zigzags = zigzags.get_mut(..steps.len()).unwrap_or_default();
+    let offsets = offsets.get_mut(..steps.len()).unwrap_or_default();
+    for ((step, by_sign), offset) in steps.iter().zip(zigzags.iter_mut()).zip(&mut *offsets) {
+        *by_sign = zigzag(*step);
+        *offset = step.wrapping_sub(least) as u64;
+    }
+    let by_offset = patched::layout(offsets);
+    let mut by_sign = patched::layout(zigzags);
+    let mut usual = 0;
+    if let Some(step) = usual_step(steps).filter(|step| *step != 0 && *step != least) {
+        let mut around = [0; VECTOR_VALUES];
+        let around = around.get_mut(..steps.len()).unwrap_or_default();
+        for (around, other) in around.iter_mut().zip(steps) {
+            *around = zigzag(other.wrapping_sub(step));
+        }
+        let layout = patched::layout(around);
+        if layout.bits + 16 < by_sign.bits {
+            usual = step;
+            by_sign = layout;
+            zigzags.copy_from_slice(around);
+        }
+    }
+    if by_offset.bits + 16 < by_sign.bits {
+        out.push(MODE_OFFSET);
+        varint::put_i64(out, least);
+        patched::encode(offsets, by_offset, out);
+    } else if usual != 0 {
+        out.push(MODE_USUAL);
+        varint::put_i64(out, usual);
+        patched::encode(zigzags, by_sign, out);
+    } else {
+        out.push(MODE_ZIGZAG);
+        patched::encode(zigzags, by_sign, out);
+    }
+}
+
+/// The difference that at least half of some spread ones equal, if there is one. (The vote of Boyer
+/// and Moore, 1981.)
+fn usual_step(steps: &[i64]) -> Option<i64> {
+    let stride = (steps.len() / VOTES).max(1);
+    let voters = || steps.iter().step_by(stride);
+    let (mut winner, mut lead) = (None, 0usize);
+    for step in voters() {
+        if lead == 0 {
+            winner = Some(*step);
+        }
+        lead = if winner == Some(*step) { lead + 1 } else { lead - 1 };
+    }
+    let votes = voters().filter(|step| Some(**step) == winner).count();
+    winner.filter(|_| votes * 2 >= voters().count())
 }

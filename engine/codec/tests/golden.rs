@@ -96,6 +96,7 @@ fn cases() -> Vec<Case> {
         ints("frame", 0x04, walk(1100), Frame),
         ints("delta", 0x05, walk(1100), Delta),
         ints("delta_seconds", 0x05, seconds(1024), Delta),
+        ints("delta_usual", 0x05, (0..1024).map(|i| i * 60 % 40_020).collect(), Delta),
         ints("classes_first", 0x06, seconds(300), Classes { second_order: false }),
         ints("classes_second", 0x06, walk(200), Classes { second_order: true }),
         ints("planes", 0x07, walk(50), Planes { differences: false }),

@@ -10,8 +10,9 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use crate::budget::Grant;
 use crate::model::{ColumnId, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange};
 use chunk::{Chunk, NO_ROW};
 
@@ -23,6 +24,7 @@ const OPEN_CHUNK_ROWS: usize = 4_096;
 /// Rows of one table that are not in a segment yet.
 pub struct Memtable {
     table: TableId,
+    grant: Mutex<Grant>,
     inner: RwLock<Inner>,
 }
 
@@ -81,10 +83,15 @@ pub struct MemtableStats {
 }
 
 impl Memtable {
-    /// An empty memtable.
+    /// An empty memtable, which holds the memory that `grant` gives and what is added later.
     #[must_use]
-    pub fn new(table: TableId) -> Self {
-        Self { table, inner: RwLock::default() }
+    pub fn new(table: TableId, grant: Grant) -> Self {
+        Self { table, grant: Mutex::new(grant), inner: RwLock::default() }
+    }
+
+    /// Holds more memory, until the memtable is dropped.
+    pub fn hold(&self, mut grant: Grant) {
+        self.grant.lock().absorb(&mut grant);
     }
 
     /// The table.

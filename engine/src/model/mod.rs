@@ -11,6 +11,7 @@ mod series_key;
 mod text;
 mod time_range;
 mod value;
+mod window;
 
 pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
@@ -28,3 +29,4 @@ pub use series_key::{SeriesKey, check_tag_value, tag_of};
 pub use text::text_from_parts;
 pub use time_range::TimeRange;
 pub use value::Value;
+pub use window::Window;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file_header::FileHeader;
-use super::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
+use super::group::{GROUP_HEADER_BYTES, GroupHeader, group_bytes};
 use crate::error::{Error, Result};
 use crate::format::frame;
 use crate::format::version::WAL_VERSION;
@@ -17,7 +17,7 @@ use crate::vfs::{File, OpenMode, Vfs};
 /// How a log file ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEnd {
-    /// Behind the last whole group there is nothing but zeros, or a seal.
+    /// Behind the last whole group there is nothing but zeros.
     Clean,
     /// Behind the last whole group there are bytes that never became durable as a group.
     Torn {
@@ -148,9 +148,6 @@ impl LogFile {
             scan.last_commit_time_ns = Some(header.commit_time_ns);
             scan.end_bytes += group_bytes(header.payload_bytes as usize) as u64;
             previous = checksum;
-            if header.kind == GroupKind::Seal {
-                break;
-            }
         }
         Ok(scan)
     }

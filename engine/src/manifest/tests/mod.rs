@@ -44,7 +44,7 @@ fn seq(incarnation: u32, counter: u64) -> Sequence {
 }
 
 fn segment(file: u128, table: u32, hour: i64, first: u64) -> Arc<SegmentInfo> {
-    let window = crate::segment::Window { start_ns: hour * 3_600_000_000_000, shift: 0 };
+    let window = crate::model::Window { start_ns: hour * 3_600_000_000_000, shift: 0 };
     Arc::new(SegmentInfo {
         file_id: FileId(file),
         table: TableId(table),
@@ -120,6 +120,7 @@ fn all_kinds() -> Vec<Change> {
         Change::Producers(Arc::new(vec![producer("a", 3), producer("b", 9)])),
         Change::LogFloor(4),
         Change::CommitTimes(times),
+        Change::LogHead { number: 4, file_id: FileId(44) },
         Change::Quarantined(quarantined("quarantine/x.seg")),
     ]
 }

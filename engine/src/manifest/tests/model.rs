@@ -11,6 +11,7 @@ struct Naive {
     tombstones: Vec<Arc<Tombstone>>,
     incarnations: Vec<(u32, Sequence)>,
     floor: u64,
+    heads: Vec<(u64, u128)>,
     producers: Vec<ProducerState>,
     dropped: Vec<u32>,
     tables: Vec<u32>,
@@ -55,6 +56,11 @@ impl Naive {
                 above && previous_last.incarnation < *number
             }
             Change::LogFloor(file) => std::mem::replace(&mut self.floor, *file) <= *file,
+            Change::LogHead { number, file_id } => {
+                let follows = self.heads.iter().all(|(known, _)| known < number) && *number > 0;
+                self.heads.push((*number, file_id.0));
+                follows
+            }
             Change::Producers(all) => {
                 self.producers.clone_from(all);
                 all.windows(2).all(|pair| pair[0].id < pair[1].id)
@@ -100,6 +106,8 @@ impl Naive {
         assert_eq!(*version.incarnations, self.incarnations);
         assert_eq!(version.incarnation, self.incarnations.last().map_or(0, |last| last.0));
         assert_eq!(version.log_floor, self.floor);
+        let head = version.log_head.map(|(number, file)| (number, file.0));
+        assert_eq!(head, self.heads.last().copied());
         assert_eq!(*version.producers, self.producers);
         for producer in &self.producers {
             assert_eq!(version.producer(&producer.id), Some(producer));
@@ -117,7 +125,7 @@ impl Naive {
 fn random_change(random: &SeededRng, version: &Version) -> Change {
     let below = |bound: u64| random.next_u64() % bound;
     let table = u32::try_from(below(5)).unwrap() + 1;
-    match below(20) {
+    match below(21) {
         0..=6 => {
             let hour = i64::try_from(below(5)).unwrap() - 2;
             Change::SegmentAdded(segment(u128::from(below(400)), table, hour, below(30)))
@@ -157,6 +165,10 @@ fn random_change(random: &SeededRng, version: &Version) -> Change {
             let (file, len) = (u128::from(below(3)), below(100));
             let reference = CommitTimesRef { file_id: FileId(file), len_bytes: len, hash: [1; 32] };
             Change::CommitTimes(reference)
+        }
+        19 => {
+            let number = version.log_head.map_or(0, |(number, _)| number) + below(3);
+            Change::LogHead { number, file_id: FileId(u128::from(below(9))) }
         }
         _ => Change::Quarantined(quarantined("z")),
     }
