@@ -280,4 +280,9 @@ fn contradictions_on_disk_are_refused() {
         Arc::make_mut(catalog.tables.get_mut(&TableId(1)).unwrap()).next_column = 2;
     };
     assert!(encode_with(&|catalog| next(catalog)).is_none(), "a column above the next");
+    let twice = |catalog: &mut Catalog| {
+        let schema = Arc::make_mut(catalog.tables.get_mut(&TableId(1)).unwrap());
+        schema.fields[1].id = schema.tags[0].id;
+    };
+    assert!(encode_with(&|catalog| twice(catalog)).is_none(), "two columns of one number");
 }

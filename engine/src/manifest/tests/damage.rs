@@ -172,3 +172,49 @@ fn bytes_of_changes_never_panic() {
         }
     }
 }
+
+/// Writes the file of this header and these changes, sealed as a right one is. Returns its hash.
+fn forge(disk: &SimVfs, header: &file::Header, changes: &[Change]) -> [u8; 32] {
+    let (bytes, hash) = file::encode(header, changes).unwrap();
+    let path = folder::path(&dir().join("manifest"), header.kind, header.number);
+    disk.write_raw(&path, &bytes).unwrap();
+    hash
+}
+
+#[test]
+fn well_sealed_contradictions_are_refused() {
+    let disk = SimVfs::new(1);
+    let manifest = create(&disk);
+    manifest.commit(&[Change::Incarnation { number: 4, previous_last: Sequence::ZERO }]).unwrap();
+    let edit = path("0000000000000002.edit");
+    let last = file::read(&disk, &edit, file::Kind::Edit, 2).unwrap();
+    assert_eq!(last.header.epoch, 4, "the epoch is the incarnation");
+    let next = file::Header { number: 3, previous: last.hash, ..last.header };
+    let refused = |header: file::Header, changes: &[Change]| {
+        forge(&disk, &header, changes);
+        assert_eq!(open(&disk, false).unwrap_err().kind(), ErrorKind::Corrupt, "{header:?}");
+    };
+    refused(file::Header { epoch: 3, ..next }, &[]);
+    refused(file::Header { database_id: 8, ..next }, &[]);
+    refused(file::Header { previous: [0; 32], ..next }, &[]);
+    refused(next, &[Change::SegmentRemoved(FileId(1))]);
+    let twice = Change::SegmentAdded(segment(1, 1, 0, 1));
+    refused(next, &[twice.clone(), twice]);
+    forge(&disk, &next, &[]);
+    assert_eq!(open(&disk, true).unwrap().version().number, 3);
+}
+
+#[test]
+fn verify_compares_checkpoints_with_their_edits() {
+    let disk = SimVfs::new(1);
+    let manifest = create(&disk);
+    manifest.commit(&nth(2)).unwrap();
+    let edit = file::read(&disk, &path("0000000000000002.edit"), file::Kind::Edit, 2).unwrap();
+    let header = file::Header { kind: file::Kind::Checkpoint, previous: edit.hash, ..edit.header };
+    forge(&disk, &header, &manifest.version().to_changes());
+    assert!(!finds_damage(&disk));
+    forge(&disk, &header, &[Change::LogFloor(9)]);
+    assert!(finds_damage(&disk), "another state");
+    forge(&disk, &file::Header { previous: [3; 32], ..header }, &manifest.version().to_changes());
+    assert!(finds_damage(&disk), "another edit");
+}
