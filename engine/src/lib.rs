@@ -17,4 +17,3 @@ pub mod rng;
 pub mod segment;
 pub mod tombstone;
 pub mod vfs;
-mod wire;

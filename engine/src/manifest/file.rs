@@ -8,9 +8,9 @@ use chronolith_codec::varint::{Reader, put_bytes, put_u64};
 use super::change::{Change, KIND_MAX};
 use crate::error::{Error, Result};
 use crate::format::version::MANIFEST_VERSION as VERSION;
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::model::FileId;
 use crate::vfs::{OpenMode, Vfs};
-use crate::wire::{self, Decoded, corrupt};
 
 const MAGIC: [u8; 8] = *b"CHRONMAN";
 /// Hash algorithm 1: BLAKE3.

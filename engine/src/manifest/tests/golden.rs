@@ -3,9 +3,25 @@
 
 use super::*;
 use crate::manifest::file::{self, Header, Kind};
+use crate::vfs::{OpenMode, OsVfs, read_exact};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v0/manifest")
+}
+
+fn kept(name: &str) -> Vec<u8> {
+    let file = OsVfs::new().open(&folder().join(name), OpenMode::Read).unwrap();
+    let len = usize::try_from(file.len_bytes().unwrap()).unwrap();
+    read_exact(file.as_ref(), 0, len, "golden file").unwrap()
+}
+
+fn keep(name: &str, bytes: &[u8]) {
+    let (disk, path) = (OsVfs::new(), folder().join(name));
+    disk.create_dir_all(&folder()).unwrap();
+    if disk.exists(&path).unwrap() {
+        disk.remove(&path).unwrap();
+    }
+    disk.open(&path, OpenMode::Create).unwrap().write_at(bytes, 0).unwrap();
 }
 
 fn times(disk: &SimVfs) -> (CommitTimesRef, Vec<u8>) {
@@ -56,23 +72,21 @@ fn files() -> (Vec<(&'static str, Vec<u8>)>, String) {
 fn golden_files_are_what_is_written_and_read() {
     let (files, dump) = files();
     for (name, bytes) in &files {
-        let kept = std::fs::read(folder().join(name)).unwrap();
-        assert_eq!(&kept, bytes, "{name}");
+        assert_eq!(&kept(name), bytes, "{name}");
     }
-    assert_eq!(std::fs::read_to_string(folder().join("dump.txt")).unwrap(), dump);
+    assert_eq!(kept("dump.txt"), dump.as_bytes());
     // Read back from the checkpoint, and from the edits alone.
     for skip in [3, 2] {
         let disk = SimVfs::new(1);
         disk.create_dir_all(&dir().join("manifest")).unwrap();
         for (name, _) in files.iter().take(skip) {
-            let kept = std::fs::read(folder().join(name)).unwrap();
-            disk.write_raw(&path(name), &kept).unwrap();
+            disk.write_raw(&path(name), &kept(name)).unwrap();
         }
         let version = open(&disk, false).unwrap().version();
         assert_eq!(format!("{version:#?}\n"), dump);
         let reference = version.commit_times.clone().unwrap();
-        let kept = std::fs::read(folder().join("commit.times")).unwrap();
-        disk.write_raw(&path(&format!("{}.times", reference.file_id)), &kept).unwrap();
+        let name = format!("{}.times", reference.file_id);
+        disk.write_raw(&path(&name), &kept("commit.times")).unwrap();
         let times = CommitTimes::load(&disk, &dir(), DATABASE, &reference).unwrap();
         assert_eq!(times.last_sequence(), seq(3, 301));
         assert_eq!(times.sequence_at(1_700_000_000_200_000_000), Some(seq(1, 5)));
@@ -83,9 +97,8 @@ fn golden_files_are_what_is_written_and_read() {
 #[ignore = "writes the golden files"]
 fn regenerate() {
     let (files, dump) = files();
-    std::fs::create_dir_all(folder()).unwrap();
     for (name, bytes) in files {
-        std::fs::write(folder().join(name), bytes).unwrap();
+        keep(name, &bytes);
     }
-    std::fs::write(folder().join("dump.txt"), dump).unwrap();
+    keep("dump.txt", dump.as_bytes());
 }
