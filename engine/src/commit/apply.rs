@@ -47,6 +47,7 @@ pub fn apply(
             memtable.hold(grant);
         }
         memtable.insert(rows, sequence);
+        memtable.note(sequence, record.metadata.clone());
     }
     for deletion in record.deletions {
         let base = next.as_ref().unwrap_or(view);

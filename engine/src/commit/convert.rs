@@ -62,10 +62,10 @@ impl Refusals {
 pub(super) fn keep_rows(rows: &Rows, kept: &[usize]) -> Rows {
     let pick = |row: &usize| (rows.series.get(*row).copied(), rows.time.get(*row).copied());
     let (series, time): (Vec<_>, Vec<_>) = kept.iter().map(pick).unzip();
-    let fields = rows.fields.iter().map(|field| FieldValues {
-        column: field.column.take(kept),
-        ..field.clone()
-    });
+    let fields = rows
+        .fields
+        .iter()
+        .map(|field| FieldValues { column: field.column.take(kept), ..field.clone() });
     Rows {
         table: rows.table,
         keys: rows.keys.clone(),
@@ -152,11 +152,9 @@ fn push_exact(
         (ColumnData::I64(to), T::Decimal { precision, scale }, T::I64 | T::U64) => {
             rescale(value, 0, precision, scale).map(|one| to.push(one))
         }
-        (
-            ColumnData::I64(to),
-            T::Decimal { precision, scale },
-            T::Decimal { scale: found, .. },
-        ) => rescale(value, found, precision, scale).map(|one| to.push(one)),
+        (ColumnData::I64(to), T::Decimal { precision, scale }, T::Decimal { scale: found, .. }) => {
+            rescale(value, found, precision, scale).map(|one| to.push(one))
+        }
         _ => None,
     }
     .is_some()

@@ -37,7 +37,9 @@ fn options() -> TableOptions {
 
 /// Adds the row that notes this chunk to its batch.
 pub(super) fn note(batch: &mut Batch, now_ns: i64) -> Result<()> {
-    let (Some(mark), Some(producer)) = (batch.import.take(), &batch.producer) else { return Ok(()) };
+    let (Some(mark), Some(producer)) = (batch.import.take(), &batch.producer) else {
+        return Ok(());
+    };
     let fields = [
         ("chunk", Value::U64(producer.number)),
         ("file", Value::Utf8(mark.file)),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::names;
-use crate::limits::COMMIT_TIME_STEP_NS;
 use crate::manifest::{Change, Manifest};
 use crate::model::{FileId, Sequence};
 use crate::planted::{Bug, is_on};
@@ -159,12 +158,11 @@ impl Log {
         writer.sync().map_err(|error| (error, true))
     }
 
-    /// Commit time: the wall clock, never before the last one, in steps.
+    /// Commit time: the wall clock, never before the last one.
     fn next_commit_time(&mut self) -> i64 {
         let now = self.clock.wall_ns();
-        let stepped = now - now.rem_euclid(COMMIT_TIME_STEP_NS);
-        self.clock_behind_ns = self.commit_time_ns.saturating_sub(stepped).max(0);
-        stepped.max(self.commit_time_ns)
+        self.clock_behind_ns = self.commit_time_ns.saturating_sub(now).max(0);
+        now.max(self.commit_time_ns)
     }
 
     /// The first write of this opening: raises the incarnation, and begins a log file of its own.
@@ -188,8 +186,7 @@ impl Log {
         let header = self.header(incarnation);
         let writer =
             LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)?;
-        let mut changes =
-            vec![Change::LogHead { number: header.number, file_id: header.file_id }];
+        let mut changes = vec![Change::LogHead { number: header.number, file_id: header.file_id }];
         if incarnation > version.incarnation {
             changes.push(Change::Incarnation { number: incarnation, previous_last: self.last });
         }

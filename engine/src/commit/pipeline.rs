@@ -49,8 +49,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Threads and waits.
     pub executor: Arc<dyn Executor>,
-    /// The producers that recovery found.
-    pub producers: Vec<ProducerState>,
 }
 
 /// Commits batches.
@@ -105,7 +103,7 @@ impl Pipeline {
             bytes: 0,
             leading: false,
             catalog,
-            producers: Producers::new(parts.producers),
+            producers: Producers::new(parts.state.producers()),
         };
         let pipeline = Self {
             queue: Mutex::new(queue),
@@ -130,9 +128,9 @@ impl Pipeline {
     }
 
     /// Names the jobs to wake.
-    pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Arc<dyn JobHandle>) {
+    pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Option<Arc<dyn JobHandle>>) {
         *self.commit_job.lock() = Some(commit_job);
-        *self.flush_job.lock() = Some(flush_job);
+        *self.flush_job.lock() = flush_job;
     }
 
     /// Queues a batch.
@@ -207,7 +205,8 @@ impl Pipeline {
             });
         }
         let cell = Arc::new(Cell::default());
-        let ticket = |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
+        let ticket =
+            |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
         let mut queue = self.queue.lock();
         if !Arc::ptr_eq(&queue.catalog, expected) {
             return Ok(None);
@@ -370,13 +369,17 @@ impl Pipeline {
             let _ = log.sync();
             return;
         }
-        if fsync && !early && let Err(error) = log.sync() {
+        if fsync
+            && !early
+            && let Err(error) = log.sync()
+        {
             self.poison(&format!("the log could not be synced: {error}"));
             let failure = Failure::Unknown(error.to_string());
             self.fail(group, &failure);
             return;
         }
-        let durable = if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        let durable =
+            if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
         drop(log);
         self.insert(group, first, commit_time_ns, durable);
     }
@@ -681,12 +684,16 @@ fn payload_of(group: &[Queued]) -> Vec<u8> {
 
 /// Users write no system table.
 fn refuse_system_tables(batch: &Batch) -> Result<()> {
-    match batch.tables.iter().find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_PREFIX)) {
+    match batch
+        .tables
+        .iter()
+        .find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_TABLE_PREFIX))
+    {
         None => Ok(()),
         Some(rows) => Err(Error::invalid(format!(
             "table {:?} belongs to the system: names that begin with {:?} are reserved",
             rows.table,
-            crate::catalog::SYSTEM_PREFIX
+            crate::catalog::SYSTEM_TABLE_PREFIX
         ))),
     }
 }

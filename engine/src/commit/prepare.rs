@@ -29,7 +29,7 @@ pub struct RefusedRow {
 
 /// A batch that is ready for the log.
 #[derive(Debug)]
-pub struct Prepared {
+pub(super) struct Prepared {
     /// What it commits.
     pub record: Record,
     /// The catalog after it.
@@ -42,7 +42,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// `UnknownTable`, `UnknownColumn`, `WrongType`, `OverLimit`, `Invalid`, each naming what and where.
-pub fn prepare(batch: Batch, catalog: &Arc<Catalog>) -> Result<Prepared> {
+pub(super) fn prepare(batch: Batch, catalog: &Arc<Catalog>) -> Result<Prepared> {
     check_texts(&batch)?;
     let total: usize = batch.tables.iter().map(|rows| rows.time.len()).sum();
     over("rows of the batch", total, BATCH_ROWS_MAX, "rows")?;
@@ -96,7 +96,13 @@ impl Target {
             if schema.tag_position(&tag.name).is_some() || is_absent(tag) {
                 continue;
             }
-            refuse_other_kind(&schema, &tag.name, schema.field(&tag.name).is_some(), "tag", "field")?;
+            refuse_other_kind(
+                &schema,
+                &tag.name,
+                schema.field(&tag.name).is_some(),
+                "tag",
+                "field",
+            )?;
             refuse_strict(&schema, &tag.name)?;
             self.apply(CatalogChange::add_tag(&schema, &tag.name))?;
             schema = self.catalog.get(&rows.table).cloned()?;
@@ -288,9 +294,8 @@ fn series(
 fn value(tag: &TagColumn, row: usize) -> &str {
     match &tag.values {
         TagValues::Constant(value) => value,
-        TagValues::Dictionary { codes, values } => codes
-            .get(row)
-            .and_then(|code| values.get(*code as usize))
-            .map_or("", String::as_str),
+        TagValues::Dictionary { codes, values } => {
+            codes.get(row).and_then(|code| values.get(*code as usize)).map_or("", String::as_str)
+        }
     }
 }

@@ -34,8 +34,14 @@ pub(super) struct Producers {
 impl Producers {
     /// Those that recovery found.
     pub(super) fn new(states: impl IntoIterator<Item = ProducerState>) -> Self {
-        let entries = states.into_iter().map(|state| (state.id.clone(), Entry { state, pending: None }));
+        let entries =
+            states.into_iter().map(|state| (state.id.clone(), Entry { state, pending: None }));
         Self { known: entries.collect() }
+    }
+
+    /// Whether the producer is known.
+    pub(super) fn is_known(&self, id: &str) -> bool {
+        self.known.contains_key(id)
     }
 
     /// Looks a number up.
@@ -75,8 +81,7 @@ impl Producers {
             time_ns: 0,
         });
         let state = ProducerState { number: producer.number, ..state };
-        self.known
-            .insert(producer.id.clone(), Entry { state, pending: Some(Arc::clone(cell)) });
+        self.known.insert(producer.id.clone(), Entry { state, pending: Some(Arc::clone(cell)) });
     }
 
     /// The number is committed.
@@ -90,7 +95,8 @@ impl Producers {
         }
         if self.known.len() > PRODUCER_COUNT_MAX {
             let idle = self.known.values().filter(|entry| entry.pending.is_none());
-            let oldest = idle.min_by_key(|entry| entry.state.sequence).map(|one| one.state.id.clone());
+            let oldest =
+                idle.min_by_key(|entry| entry.state.sequence).map(|one| one.state.id.clone());
             if let Some(id) = oldest {
                 self.known.remove(&id);
             }

@@ -40,12 +40,9 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn of(error: &Error) -> Self {
         match error {
-            Error::Io { op, path, source } => Self::Io {
-                op,
-                path: path.clone(),
-                kind: source.kind(),
-                text: source.to_string(),
-            },
+            Error::Io { op, path, source } => {
+                Self::Io { op, path: path.clone(), kind: source.kind(), text: source.to_string() }
+            }
             Error::Poisoned { cause } => Self::Poisoned(cause.clone()),
             other => Self::Refused(other.to_string()),
         }

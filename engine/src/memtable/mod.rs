@@ -13,7 +13,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Grant;
-use crate::model::{ColumnId, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange};
+use crate::model::{
+    ColumnId, CommitMetadata, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange,
+};
 use chunk::{Chunk, NO_ROW};
 
 /// Rows above which a batch becomes a chunk of its own.
@@ -39,6 +41,7 @@ struct Inner {
     memory_bytes: usize,
     sequences: Option<(Sequence, Sequence)>,
     times: Option<(i64, i64)>,
+    commits: Vec<(Sequence, CommitMetadata)>,
 }
 
 /// What is known of a series without looking at its rows.
@@ -118,6 +121,26 @@ impl Memtable {
             sequences: inner.sequences,
             times: inner.times,
         }
+    }
+
+    /// Keeps the metadata of a batch beside its rows.
+    pub fn note(&self, sequence: Sequence, metadata: CommitMetadata) {
+        if !metadata.is_empty() {
+            self.inner.write().commits.push((sequence, metadata));
+        }
+    }
+
+    /// The metadata of the batches that have any, by sequence.
+    #[must_use]
+    pub fn commits(&self) -> Vec<(Sequence, CommitMetadata)> {
+        self.inner.read().commits.clone()
+    }
+
+    /// Hands every timestamp to `visit`, in order of arrival.
+    pub fn each_time(&self, visit: &mut dyn FnMut(i64)) {
+        let inner = self.inner.read();
+        let chunks = inner.sealed.iter().map(AsRef::as_ref).chain([&inner.open]);
+        chunks.flat_map(Chunk::times).for_each(|time| visit(*time));
     }
 
     /// Rows that fit before row numbers run out.

@@ -169,7 +169,8 @@ impl Footer {
         }
         let mut footer = Self::default();
         while reader.remaining() > 0 {
-            let (kind, flags, extent) = entry(&mut reader).map_err(|error| bad(error.to_string()))?;
+            let (kind, flags, extent) =
+                entry(&mut reader).map_err(|error| bad(error.to_string()))?;
             if extent.end() > offset || extent.offset < HEADER_BYTES as u64 {
                 return Err(bad(format!("section {kind} lies outside of the file's body")));
             }

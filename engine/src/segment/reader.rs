@@ -22,9 +22,7 @@ use super::dictionary::Dictionary;
 use super::group::{Block, BlockId, Group, GroupEntry, block_kinds, decode_directory};
 use super::info::{SegmentInfo, number};
 use super::last_rows::LastRows;
-use super::layout::{
-    Extent, Footer, HEADER_BYTES, Header, TRAILER_BYTES, decode_trailer, section,
-};
+use super::layout::{Extent, Footer, HEADER_BYTES, Header, TRAILER_BYTES, decode_trailer, section};
 use super::source::Source;
 use super::tag_index::TagIndex;
 use super::zone::Zone;

@@ -53,9 +53,8 @@ impl TagBuilder {
         }
         let mut values: Vec<_> = self.codes.into_iter().collect();
         values.sort_unstable();
-        let take = |(value, code): (Box<str>, u32)| {
-            (value, std::mem::take(&mut ordinals[code as usize]))
-        };
+        let take =
+            |(value, code): (Box<str>, u32)| (value, std::mem::take(&mut ordinals[code as usize]));
         values.into_iter().map(take).collect()
     }
 }

@@ -184,10 +184,11 @@ impl Check<'_> {
         let mut whole = true;
         for (index, page) in block.pages.iter().enumerate() {
             let source = &self.reader.source;
-            let decoded = source.read_raw(page.extent.offset, page.extent.len, "page").and_then(|bytes| {
-                self.reader.check_page(group, block, index, page.extent, &bytes)?;
-                self.reader.decode_page(group, block, index, &bytes, &mut column)
-            });
+            let decoded =
+                source.read_raw(page.extent.offset, page.extent.len, "page").and_then(|bytes| {
+                    self.reader.check_page(group, block, index, page.extent, &bytes)?;
+                    self.reader.decode_page(group, block, index, &bytes, &mut column)
+                });
             if let Err(error) = decoded {
                 whole = false;
                 self.page(group, block, index, &error);
@@ -220,14 +221,14 @@ impl Check<'_> {
     }
 
     /// The first and last series of some rows, and the times between which all their rows lie.
-    fn extent(
-        &self,
-        start: u64,
-        end: u64,
-    ) -> (Option<(SeriesKey, SeriesKey)>, Option<(i64, i64)>) {
+    fn extent(&self, start: u64, end: u64) -> (Option<(SeriesKey, SeriesKey)>, Option<(i64, i64)>) {
         let info = &self.reader.info;
-        let Ok(first) = self.ordinal_of(start) else { return (None, Some((info.min_time, info.max_time))) };
-        let Ok(last) = self.ordinal_of(end - 1) else { return (None, Some((info.min_time, info.max_time))) };
+        let Ok(first) = self.ordinal_of(start) else {
+            return (None, Some((info.min_time, info.max_time)));
+        };
+        let Ok(last) = self.ordinal_of(end - 1) else {
+            return (None, Some((info.min_time, info.max_time)));
+        };
         let mut times: Option<(i64, i64)> = None;
         for ordinal in first..=last {
             if let Ok((from, to)) = self.reader.time_bounds(ordinal) {
@@ -304,7 +305,11 @@ fn same_last_rows(reader: &SegmentReader, block: usize, rows: &RowChunk) -> Resu
         let found = reader.read(end.saturating_sub(1)..end, reader.columns(), true)?;
         let same = found.time.first() == rows.time.get(row)
             && found.sequence.first() == rows.sequence.get(row)
-            && found.fields.iter().zip(&rows.fields).all(|(one, other)| same_value(one, other, row));
+            && found
+                .fields
+                .iter()
+                .zip(&rows.fields)
+                .all(|(one, other)| same_value(one, other, row));
         if !same {
             let detail = format!("series {ordinal} has another last row");
             return Err(reader.source.damaged(0, "last-row strip", detail));
@@ -316,7 +321,8 @@ fn same_last_rows(reader: &SegmentReader, block: usize, rows: &RowChunk) -> Resu
 /// Whether the only value of `one` is that of `other` at `row`, floats bit by bit.
 fn same_value(one: &Column, other: &Column, row: usize) -> bool {
     if let (ColumnData::F64(one), ColumnData::F64(other)) = (&one.data, &other.data) {
-        return one.first().map(|value| value.to_bits()) == other.get(row).map(|value| value.to_bits());
+        return one.first().map(|value| value.to_bits())
+            == other.get(row).map(|value| value.to_bits());
     }
     *one == other.slice(row..row + 1)
 }
@@ -381,7 +387,9 @@ impl Order {
             let slice = rows.time.get(inside.clone()).unwrap_or_default();
             let begins = of.start == part.start;
             let ends = of.end == part.end;
-            if (begins && slice.first() != Some(&times.0)) || (ends && slice.last() != Some(&times.1)) {
+            if (begins && slice.first() != Some(&times.0))
+                || (ends && slice.last() != Some(&times.1))
+            {
                 return bad("its first or last time is not that of the dictionary");
             }
             if !self.rises(rows, inside, group) {
@@ -409,7 +417,8 @@ impl Order {
                 }
                 if *time == before.0 {
                     self.has_duplicates = true;
-                    let over = if row == start && row == 0 { group.saturating_sub(1) } else { group };
+                    let over =
+                        if row == start && row == 0 { group.saturating_sub(1) } else { group };
                     for group in [group, over] {
                         if let Some(unique) = self.unique.get_mut(group) {
                             *unique = false;
@@ -431,7 +440,8 @@ impl Order {
             for key in series.keys.view().iter_bytes() {
                 let rises = self.last_key.as_deref().is_none_or(|last| last < key) || at > 0;
                 if !rises || SeriesKey::from_bytes(key).is_none() {
-                    let detail = format!("keys near series {} are malformed or not in order", self.ordinal);
+                    let detail =
+                        format!("keys near series {} are malformed or not in order", self.ordinal);
                     return Err(reader.source.damaged(0, "series dictionary", detail));
                 }
                 self.last_key = Some(key.to_vec());
@@ -451,15 +461,23 @@ impl Order {
         if self.times != (info.min_time, info.max_time)
             || self.sequences != (info.min_sequence, info.max_sequence)
         {
-            return bad(format!("rows have times {:?} and sequences {:?}", self.times, self.sequences));
+            return bad(format!(
+                "rows have times {:?} and sequences {:?}",
+                self.times, self.sequences
+            ));
         }
         if self.ordinal != info.series_count || self.has_duplicates != info.has_duplicates {
-            return bad(format!("rows have {} series, repeated: {}", self.ordinal, self.has_duplicates));
+            return bad(format!(
+                "rows have {} series, repeated: {}",
+                self.ordinal, self.has_duplicates
+            ));
         }
         if !info.window.range().covers(info.min_time, info.max_time) {
             return bad("rows lie outside of the window".to_owned());
         }
-        if let Some(group) = (0..reader.group_count()).find(|at| reader.is_unique(*at) != self.unique.get(*at).copied().unwrap_or_default()) {
+        if let Some(group) = (0..reader.group_count())
+            .find(|at| reader.is_unique(*at) != self.unique.get(*at).copied().unwrap_or_default())
+        {
             return bad(format!("row group {group} is marked wrongly as unique or not"));
         }
         Ok(())

@@ -216,7 +216,9 @@ impl LogFile {
             return corrupt(format!("the next log file says that this one counts to byte {end}"));
         }
         if let Some(at) = find_witness(window, self.header.file_id, offset, offset)? {
-            return corrupt(format!("the group at byte {at} was written after this one was durable"));
+            return corrupt(format!(
+                "the group at byte {at} was written after this one was durable"
+            ));
         }
         Ok(if window.is_zero_from(offset)? { LogEnd::Clean } else { LogEnd::Torn { detail } })
     }
@@ -261,8 +263,8 @@ impl Window {
     fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = len.min(left);
-        let held = offset >= self.start
-            && offset + len as u64 <= self.start + self.buffer.len() as u64;
+        let held =
+            offset >= self.start && offset + len as u64 <= self.start + self.buffer.len() as u64;
         if !held {
             self.buffer.resize(len.max(Self::BYTES.min(left)), 0);
             self.start = offset;
