@@ -100,6 +100,26 @@ fn a_creation_that_is_cut_short_can_begin_anew() {
     assert!(*looked.lock() > 20, "{}", looked.lock());
 }
 
+#[test]
+fn what_a_writing_open_shows_is_durable() {
+    let disk = SimVfs::new(6);
+    let manifest = create(&disk);
+    // The process dies between the link and the sync of the folder.
+    let killed = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&killed);
+    disk.set_observer(Some(Arc::new(move |disk: &SimVfs, call: IoCall| {
+        if call.op == IoOp::SyncDir {
+            *slot.lock() = Some(disk.clone_running());
+        }
+    })));
+    manifest.commit(&nth(2)).unwrap();
+    disk.set_observer(None);
+    let killed = killed.lock().take().unwrap();
+    assert_eq!(open(&killed.clone_image(CrashChoice::Nothing), true).unwrap().version().number, 1);
+    assert_eq!(open(&killed, true).unwrap().version().number, 2);
+    assert_eq!(open(&killed.clone_image(CrashChoice::Nothing), true).unwrap().version().number, 2);
+}
+
 /// Commits with the `k`-th call failing. Returns false when there were fewer calls.
 fn commit_with_fault(start: &SimVfs, k: u64, fault: Fault, sticky: bool) -> bool {
     let disk = start.clone_running();

@@ -119,6 +119,15 @@ fn exchanged_and_foreign_files_are_refused() {
 }
 
 #[test]
+fn a_checkpoint_under_another_number_is_refused() {
+    let (disk, version) = history();
+    let old = disk.read_raw(&path(&format!("{:016x}.checkpoint", 64))).unwrap();
+    disk.write_raw(&path(&format!("{:016x}.checkpoint", version.number)), &old).unwrap();
+    assert!(right_or_refused(&disk, &version, "an old checkpoint as the newest"));
+    assert!(finds_damage(&disk));
+}
+
+#[test]
 fn an_edit_of_another_database_is_refused() {
     let (disk, other) = (SimVfs::new(1), SimVfs::new(1));
     let last = create(&disk).commit(&[]).unwrap();
