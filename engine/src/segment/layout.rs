@@ -140,11 +140,6 @@ impl Footer {
         self.sections.iter().find(|(other, _)| *other == kind).map(|(_, extent)| *extent)
     }
 
-    /// Every section, in file order as the writer left them.
-    pub(crate) fn sections(&self) -> &[(u16, Extent)] {
-        &self.sections
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4 + self.sections.len() * ENTRY_BYTES);
         let count = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);

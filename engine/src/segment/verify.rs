@@ -45,13 +45,12 @@ pub struct Damage {
 /// Opens the segment `info` and checks every byte of it: the hash of the whole file, every seal, every page, zone maps, order,
 /// dictionary, tag index, last rows. Calls `report` for each damage found.
 pub fn verify(
-    vfs: &dyn Vfs,
+    vfs: &Arc<dyn Vfs>,
     folder: &Path,
-    database_id: u128,
     info: &SegmentInfo,
     report: &mut dyn FnMut(Damage),
 ) {
-    match SegmentReader::open(vfs, folder, database_id, info) {
+    match SegmentReader::open(vfs, folder, info) {
         Ok(reader) => reader.verify(report),
         Err(error) => {
             let path = folder.join(crate::format::names::segment_file(info.file_id));
@@ -323,9 +322,10 @@ fn same_value(one: &Column, other: &Column, row: usize) -> bool {
 
 /// The order of rows and series, row group after row group.
 struct Order {
-    /// The next series, and the block of the dictionary that holds it.
+    /// The next series.
     ordinal: u32,
-    series: Option<Arc<Series>>,
+    /// The dictionary's block whose keys were checked last, and the last of them.
+    block: Option<usize>,
     last_key: Option<Vec<u8>>,
     row: u64,
     /// The last row before, where it is of the same series and was read.
@@ -333,7 +333,7 @@ struct Order {
     has_duplicates: bool,
     times: (i64, i64),
     sequences: (Sequence, Sequence),
-    /// Whether the row group before ends with a repetition that goes on.
+    /// For each row group whether nothing repeats in it or over its edges.
     unique: Vec<bool>,
 }
 
@@ -341,7 +341,7 @@ impl Order {
     fn new(reader: &SegmentReader) -> Self {
         Self {
             ordinal: 0,
-            series: None,
+            block: None,
             last_key: None,
             row: 0,
             before: None,
@@ -426,18 +426,20 @@ impl Order {
 
     /// The dictionary's block of the next series, whose keys are checked when it is first needed.
     fn series_of(&mut self, reader: &SegmentReader) -> Result<Arc<Series>> {
-        let (series, at) = reader.dictionary.series(&reader.source, self.ordinal)?;
-        if at == 0 || self.series.is_none() {
-            for key in series.keys.view().iter_bytes() {
-                let rises = self.last_key.as_deref().is_none_or(|last| last < key) || at > 0;
-                if !rises || SeriesKey::from_bytes(key).is_none() {
-                    let detail = format!("keys near series {} are malformed or not in order", self.ordinal);
-                    return Err(reader.source.damaged(0, "series dictionary", detail));
-                }
-                self.last_key = Some(key.to_vec());
-            }
+        let (series, _) = reader.dictionary.series(&reader.source, self.ordinal)?;
+        let block = self.ordinal as usize / INDEX_BLOCK_COUNT_MAX;
+        if self.block == Some(block) {
+            return Ok(series);
         }
-        self.series = Some(series.clone());
+        self.block = Some(block);
+        for key in series.keys.view().iter_bytes() {
+            let rises = self.last_key.as_deref().is_none_or(|last| last < key);
+            if !rises || SeriesKey::from_bytes(key).is_none() {
+                let detail = format!("keys near series {} are malformed or not in order", self.ordinal);
+                return Err(reader.source.damaged(0, "series dictionary", detail));
+            }
+            self.last_key = Some(key.to_vec());
+        }
         Ok(series)
     }
 

@@ -1,0 +1,7 @@
+//! Segments against a naive oracle (a list of rows), and against damage.
+
+mod damage;
+mod golden;
+mod round_trip;
+mod sizes;
+mod support;
