@@ -46,9 +46,14 @@ mod tests {
         let id = FileId(0xabc << 100);
         assert_eq!(parse_segment_file(&segment_file(id)), Some(id));
         assert_eq!(segment_file(FileId(10)), "0000000000000000000000000000000a.seg");
-        for bad in ["a.seg", "0000000000000000000000000000000A.seg", "x", ".seg",
-            "+000000000000000000000000000000a.seg", "0000000000000000000000000000000a.seg.tmp"]
-        {
+        for bad in [
+            "a.seg",
+            "0000000000000000000000000000000A.seg",
+            "x",
+            ".seg",
+            "+000000000000000000000000000000a.seg",
+            "0000000000000000000000000000000a.seg.tmp",
+        ] {
             assert_eq!(parse_segment_file(bad), None, "{bad}");
         }
     }

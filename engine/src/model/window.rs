@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn windows_nest() {
-        for time in [i64::MIN, i64::MIN + 1, -HOUR - 1, -1, 0, 1, 12_345 * HOUR, i64::MAX - 1, i64::MAX] {
+        for time in
+            [i64::MIN, i64::MIN + 1, -HOUR - 1, -1, 0, 1, 12_345 * HOUR, i64::MAX - 1, i64::MAX]
+        {
             let mut window = Window::of(time, 0);
             while let Some(parent) = window.parent() {
                 assert_eq!(parent, Window::of(time, window.shift + 1));

@@ -133,12 +133,7 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     /// Of `series_count` series, with its two sections. Reads nothing.
-    pub(crate) fn new(
-        blocks: Extent,
-        index_at: Extent,
-        series_count: u32,
-        row_count: u64,
-    ) -> Self {
+    pub(crate) fn new(blocks: Extent, index_at: Extent, series_count: u32, row_count: u64) -> Self {
         let index = OnceLock::new();
         Self { blocks, index_at, series_count, row_count, index, kept: Mutex::default() }
     }

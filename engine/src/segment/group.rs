@@ -109,9 +109,16 @@ impl Block {
         match reader.u8()? {
             0 => {}
             BLOCK_NULL if matches!(id, BlockId::Field(_)) => {
-                return Ok(Self { id, field_type, zone: Zone::nulls(row_count), pages: Vec::new() });
+                return Ok(Self {
+                    id,
+                    field_type,
+                    zone: Zone::nulls(row_count),
+                    pages: Vec::new(),
+                });
             }
-            BLOCK_SHARED => return Err(CodecError::Corrupt { what: "shared runs are not supported" }),
+            BLOCK_SHARED => {
+                return Err(CodecError::Corrupt { what: "shared runs are not supported" });
+            }
             _ => return Err(CodecError::Corrupt { what: "a block has unknown flags" }),
         }
         let zone = Zone::decode(reader, row_count, field_type)?;
@@ -248,7 +255,13 @@ pub(crate) fn decode_directory(
         let end = data.saturating_add(reader.u64()?);
         let extent = Extent { offset, len: reader.u64()?, crc: reader.u32_le()? };
         let descriptor = extent;
-        entries.push(GroupEntry { first_row, row_count: rows, unique, data: data..end, descriptor });
+        entries.push(GroupEntry {
+            first_row,
+            row_count: rows,
+            unique,
+            data: data..end,
+            descriptor,
+        });
         (first_row, data, offset) = (first_row + u64::from(rows), end, extent.end());
     }
     reader.finish()?;

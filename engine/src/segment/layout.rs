@@ -164,7 +164,8 @@ impl Footer {
         }
         let mut footer = Self::default();
         while reader.remaining() > 0 {
-            let (kind, flags, extent) = entry(&mut reader).map_err(|error| bad(error.to_string()))?;
+            let (kind, flags, extent) =
+                entry(&mut reader).map_err(|error| bad(error.to_string()))?;
             if extent.end() > offset || extent.offset < HEADER_BYTES as u64 {
                 return Err(bad(format!("section {kind} lies outside of the file's body")));
             }
@@ -229,4 +230,12 @@ fn trailer<'a>(
     let magic = reader.bytes(TRAILER_MAGIC.len())?;
     reader.u32_le()?;
     Ok((Extent { offset, len: u64::from(len), crc }, magic, reader.u32_le()?))
+}
+
+#[cfg(test)]
+impl Footer {
+    /// Every section.
+    pub(crate) fn sections(&self) -> &[(u16, Extent)] {
+        &self.sections
+    }
 }

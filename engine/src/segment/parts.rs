@@ -30,7 +30,10 @@ pub(crate) fn get_ints(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>
 /// As [`get_ints`], for numbers that are never negative.
 pub(crate) fn get_counts(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
     let negative = |_| CodecError::Corrupt { what: "a count is negative" };
-    get_ints(reader, count)?.into_iter().map(|value| u64::try_from(value).map_err(negative)).collect()
+    get_ints(reader, count)?
+        .into_iter()
+        .map(|value| u64::try_from(value).map_err(negative))
+        .collect()
 }
 
 /// Appends `texts`; their count is known from elsewhere.
@@ -56,7 +59,11 @@ pub(crate) fn get_texts(
         let bytes = reader.u64()?;
         let max = piece.saturating_mul(text_bytes_max);
         let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= max).ok_or(
-            CodecError::TooLarge { what: "bytes of a list of texts", value: bytes, max: max as u64 },
+            CodecError::TooLarge {
+                what: "bytes of a list of texts",
+                value: bytes,
+                max: max as u64,
+            },
         )?;
         decode_text(reader.prefixed_bytes()?, piece, bytes, &mut texts)?;
     }

@@ -50,7 +50,8 @@ impl SegmentReader {
             if begins.is_some_and(|begins| begins < time) { from = middle } else { to = middle - 1 }
         }
         let group = self.group_rows(from);
-        let inside = rows.start.max(group.start) - group.start..rows.end.min(group.end) - group.start;
+        let inside =
+            rows.start.max(group.start) - group.start..rows.end.min(group.end) - group.start;
         let (first, last) = (to_usize(inside.start), to_usize(inside.end));
         let pages = first / PAGE_ROWS..last.div_ceil(PAGE_ROWS);
         let times = self.group(from)?.page_times.get(pages.start + 1..pages.end);
@@ -177,8 +178,7 @@ impl SegmentReader {
             let Some(column) = out.get_mut(wanted.slot) else { continue };
             let page_start = wanted.index * PAGE_ROWS;
             let count = self.page_rows(group, wanted.index);
-            let rows = part.start.max(page_start) - page_start
-                ..(part.end - page_start).min(count);
+            let rows = part.start.max(page_start) - page_start..(part.end - page_start).min(count);
             if rows.len() == count {
                 self.decode_page(group, wanted.block, wanted.index, page, column)?;
             } else {
@@ -205,7 +205,9 @@ impl SegmentReader {
         extent: Extent,
         page: &[u8],
     ) -> Result<()> {
-        self.source.check(extent, page, "page").map_err(|error| self.place(group, block, index, error))
+        self.source
+            .check(extent, page, "page")
+            .map_err(|error| self.place(group, block, index, error))
     }
 
     /// Appends the values of a page whose seal was checked.

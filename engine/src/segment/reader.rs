@@ -22,9 +22,7 @@ use super::dictionary::Dictionary;
 use super::group::{Block, BlockId, Group, GroupEntry, block_kinds, decode_directory};
 use super::info::{SegmentInfo, number};
 use super::last_rows::LastRows;
-use super::layout::{
-    Extent, Footer, HEADER_BYTES, Header, TRAILER_BYTES, decode_trailer, section,
-};
+use super::layout::{Extent, Footer, HEADER_BYTES, Header, TRAILER_BYTES, decode_trailer, section};
 use super::source::Source;
 use super::tag_index::TagIndex;
 use super::zone::Zone;
@@ -55,11 +53,7 @@ impl SegmentReader {
     ///
     /// # Errors
     /// `Corrupt` for a missing, empty, truncated or otherwise damaged file, each said; `UnsupportedVersion`; `Io`.
-    pub fn open(
-        vfs: &Arc<dyn Vfs>,
-        folder: &Path,
-        info: &SegmentInfo,
-    ) -> Result<Arc<Self>> {
+    pub fn open(vfs: &Arc<dyn Vfs>, folder: &Path, info: &SegmentInfo) -> Result<Arc<Self>> {
         let path = folder.join(names::segment_file(info.file_id));
         let file = open_file(vfs.as_ref(), &path, info.len_bytes)?;
         let database_id = check_header(file.as_ref(), &path, info)?;
@@ -249,7 +243,12 @@ impl SegmentReader {
     /// Bounds that hold the values of a page of 4,096 rows, NULL and NaN left out, at 1/255 of the block's range; none where the
     /// page has no such value, and none for truth values and text. A NaN may be in any page of a block that has one.
     #[must_use]
-    pub fn page_bounds(&self, group: usize, column: ColumnId, page: usize) -> Option<(Value, Value)> {
+    pub fn page_bounds(
+        &self,
+        group: usize,
+        column: ColumnId,
+        page: usize,
+    ) -> Option<(Value, Value)> {
         let block = self.group(group).ok()?.block(BlockId::Field(column))?;
         block.zone.page_bounds(block.pages.get(page)?.coarse, block.field_type)
     }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::format::names;
 use crate::limits::LAST_ROWS_MIN_COUNT;
 use crate::model::{
-    Column, ColumnId, CommitMetadata, FieldType, FileId, RowChunk, Sequence, SeriesKey,
-    TableId, Window,
+    Column, ColumnId, CommitMetadata, FieldType, FileId, RowChunk, Sequence, SeriesKey, TableId,
+    Window,
 };
 use crate::vfs::{File, OpenMode, Vfs};
 
@@ -357,7 +357,9 @@ impl<'v> SegmentWriter<'v> {
         let data_start = self.out.offset();
         let page_times = self.group.page_times();
         let mut blocks = Vec::new();
-        for ((id, of), column) in block_kinds(&self.spec.columns).into_iter().zip(&self.group.columns) {
+        for ((id, of), column) in
+            block_kinds(&self.spec.columns).into_iter().zip(&self.group.columns)
+        {
             let (zone, pages) = write_block(&mut self.out, column, self.spec.effort)?;
             blocks.push(Block { id, field_type: of, zone, pages });
         }
@@ -377,11 +379,7 @@ impl<'v> SegmentWriter<'v> {
 }
 
 /// Writes the pages of one column.
-fn write_block(
-    out: &mut Output,
-    column: &Column,
-    effort: Effort,
-    ) -> Result<(Zone, Vec<Page>)> {
+fn write_block(out: &mut Output, column: &Column, effort: Effort) -> Result<(Zone, Vec<Page>)> {
     let encoder = BlockEncoder::new(column, effort);
     let (zone, coarse) = encoder.zone();
     let mut pages = Vec::new();

@@ -65,7 +65,10 @@ fn assert_series(reader: &SegmentReader, all: &[Row], random: &mut Random) {
             assert_eq!(found.end - found.start, count, "{range:?}");
             assert!(count == 0 || found.start == start + before, "{range:?}");
         }
-        assert_eq!(reader.rows_in(ordinal, TimeRange::ALL).unwrap(), start..start + rows.len() as u64);
+        assert_eq!(
+            reader.rows_in(ordinal, TimeRange::ALL).unwrap(),
+            start..start + rows.len() as u64
+        );
         start += rows.len() as u64;
     }
     for missing in ["", "v", "v99", "\u{e9}"] {
@@ -83,7 +86,11 @@ fn assert_filters(reader: &SegmentReader, series: &[&[Row]], random: &mut Random
             let one = |random: &mut Random| match random.below(9) {
                 0 => String::new(),
                 1 => "nothing".to_owned(),
-                _ => series[random.below(series.len() as u64) as usize][0].tags.get(position).cloned().unwrap_or_default(),
+                _ => series[random.below(series.len() as u64) as usize][0]
+                    .tags
+                    .get(position)
+                    .cloned()
+                    .unwrap_or_default(),
             };
             let values = (0..random.below(4)).map(|_| one(random)).collect();
             let is_in = random.one_in(2);
@@ -121,7 +128,8 @@ fn assert_last_rows(reader: &SegmentReader, series: &[&[Row]]) {
 /// Uniqueness of row groups and of the segment, and what the segment declares.
 fn assert_groups(reader: &SegmentReader, all: &[Row]) {
     let same = |a: &Row, b: &Row| a.time == b.time && a.key() == b.key();
-    let repeats: Vec<u64> = (1..all.len()).filter(|at| same(&all[at - 1], &all[*at])).map(|at| at as u64).collect();
+    let repeats: Vec<u64> =
+        (1..all.len()).filter(|at| same(&all[at - 1], &all[*at])).map(|at| at as u64).collect();
     let info = reader.info();
     assert_eq!(info.has_duplicates, !repeats.is_empty());
     for group in 0..reader.group_count() {
@@ -166,7 +174,9 @@ fn assert_zones(reader: &SegmentReader, group: usize, rows: &[Row], types: &[Fie
         assert_eq!(zone.nan_count as usize, nan);
         let wholes: Vec<i128> = valid.iter().filter_map(|value| whole(value)).collect();
         match zone.values {
-            ZoneValues::None => assert!(valid.is_empty() || matches!(of, FieldType::Bool | FieldType::Utf8)),
+            ZoneValues::None => {
+                assert!(valid.is_empty() || matches!(of, FieldType::Bool | FieldType::Utf8))
+            }
             ZoneValues::I64(stats) => {
                 let found = [stats.min, stats.max, stats.first, stats.last].map(i128::from);
                 let (min, max) = (wholes.iter().min().unwrap(), wholes.iter().max().unwrap());
@@ -184,7 +194,10 @@ fn assert_zones(reader: &SegmentReader, group: usize, rows: &[Row], types: &[Fie
                 let ends = (Value::F64(stats.first), Value::F64(stats.last));
                 assert!(same(&ends.0, valid[0]) && same(&ends.1, valid[valid.len() - 1]));
                 let sum = numbers.iter().fold(0.0, |sum, value| sum + value);
-                assert!(same(&Value::F64(sum), &Value::F64(stats.sum)) || sum.is_nan() && stats.sum.is_nan());
+                assert!(
+                    same(&Value::F64(sum), &Value::F64(stats.sum))
+                        || sum.is_nan() && stats.sum.is_nan()
+                );
                 let mut sorted = numbers;
                 sorted.sort_by(f64::total_cmp);
                 let bounds = zone.bounds(of);
@@ -314,7 +327,8 @@ fn commit_metadata_is_kept_by_sequence() {
     let mut random = Random(6);
     let all = rows(&mut random, 5, &SHAPE);
     let vfs = disk();
-    let mut writer = SegmentWriter::create(vfs.as_ref(), &folder(), spec(6, 3, &TYPES, Effort::Fast)).unwrap();
+    let mut writer =
+        SegmentWriter::create(vfs.as_ref(), &folder(), spec(6, 3, &TYPES, Effort::Fast)).unwrap();
     for series in all.chunk_by(|a, b| a.key() == b.key()) {
         writer.push(&series[0].key(), &chunk(series, &TYPES)).unwrap();
     }
@@ -344,7 +358,12 @@ fn long_texts_end_a_row_group_early() {
     let mut all = Vec::new();
     for at in 0..300 {
         let sequence = Sequence { incarnation: 1, counter: 1 };
-        all.push(Row { tags: vec!["a".into()], time: at, sequence, values: vec![Value::Utf8(long.clone())] });
+        all.push(Row {
+            tags: vec!["a".into()],
+            time: at,
+            sequence,
+            values: vec![Value::Utf8(long.clone())],
+        });
     }
     let vfs = disk();
     let info = write(&vfs, &folder(), spec(7, 1, &types, Effort::Fast), &all, 300);
@@ -362,7 +381,8 @@ fn rows_in_the_wrong_order_or_place_are_refused() {
     let refuses = |rows: &[&[Row]], spec| {
         let vfs = disk();
         let mut writer = SegmentWriter::create(vfs.as_ref(), &folder(), spec).unwrap();
-        let refused = rows.iter().any(|rows| writer.push(&rows[0].key(), &chunk(rows, &TYPES)).is_err());
+        let refused =
+            rows.iter().any(|rows| writer.push(&rows[0].key(), &chunk(rows, &TYPES)).is_err());
         drop(writer);
         assert!(vfs.list(&folder()).unwrap().is_empty(), "the temporary file stays");
         refused

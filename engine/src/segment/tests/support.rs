@@ -79,7 +79,7 @@ pub(super) fn value(random: &mut Random, of: FieldType) -> Value {
         }),
         FieldType::I64 => Value::I64(if wide { raw as i64 } else { small }),
         FieldType::U64 => Value::U64(if wide { raw } else { raw % 1000 }),
-        FieldType::Bool => Value::Bool(raw % 3 == 0),
+        FieldType::Bool => Value::Bool(raw.is_multiple_of(3)),
         FieldType::Utf8 => Value::Utf8("x\u{e9}y".repeat((raw % 5) as usize)),
         FieldType::Timestamp => Value::Timestamp(small * 1_000_000_007),
         FieldType::Decimal { scale, .. } => Value::Decimal { units: small, scale },
@@ -112,7 +112,8 @@ pub(super) fn rows(random: &mut Random, series: usize, shape: &Shape<'_>) -> Vec
             if !random.one_in(shape.repeat_one_in) {
                 time += 1 + random.below(1_000_000_000) as i64;
             }
-            let sequence = Sequence { incarnation: 1 + random.below(2) as u32, counter: random.below(9) };
+            let sequence =
+                Sequence { incarnation: 1 + random.below(2) as u32, counter: random.below(9) };
             let mut one = |of: &FieldType| {
                 let is_null = random.one_in(shape.null_one_in);
                 if is_null { Value::Null } else { value(random, *of) }
@@ -121,9 +122,7 @@ pub(super) fn rows(random: &mut Random, series: usize, shape: &Shape<'_>) -> Vec
             rows.push(Row { tags: tags.clone(), time, sequence, values });
         }
     }
-    rows.sort_by(|a, b| {
-        (a.key(), a.time, a.sequence).cmp(&(b.key(), b.time, b.sequence))
-    });
+    rows.sort_by_key(|row| (row.key(), row.time, row.sequence));
     rows
 }
 
@@ -210,7 +209,11 @@ pub(super) fn assert_rows(found: &RowChunk, rows: &[Row], types: &[FieldType], p
         assert_eq!(column.len(), rows.len());
         for (at, row) in rows.iter().enumerate() {
             let value = column.value(at, types[*pick]);
-            assert!(same(&value, &row.values[*pick]), "row {at}: {value:?}, {:?}", row.values[*pick]);
+            assert!(
+                same(&value, &row.values[*pick]),
+                "row {at}: {value:?}, {:?}",
+                row.values[*pick]
+            );
         }
     }
 }
