@@ -35,7 +35,6 @@ const WHAT_HEADER: &str = "segment header";
 pub struct SegmentReader {
     pub(crate) source: Source,
     pub(crate) info: SegmentInfo,
-    database_id: u128,
     pub(crate) footer: Footer,
     pub(crate) tag_count: usize,
     columns: Vec<(ColumnId, FieldType)>,
@@ -48,15 +47,19 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens the segment `info` in the folder of segments. Checks length, header, trailer, footer and what they are bound to;
-    /// whether the database is the right one is for [`Self::check_database`].
+    /// Opens the segment `info` in the folder of segments. Checks length, header, trailer, footer and what they are bound to.
     ///
     /// # Errors
     /// `Corrupt` for a missing, empty, truncated or otherwise damaged file, each said; `UnsupportedVersion`; `Io`.
-    pub fn open(vfs: &Arc<dyn Vfs>, folder: &Path, info: &SegmentInfo) -> Result<Arc<Self>> {
+    pub fn open(
+        vfs: &dyn Vfs,
+        folder: &Path,
+        database_id: u128,
+        info: &SegmentInfo,
+    ) -> Result<Arc<Self>> {
         let path = folder.join(names::segment_file(info.file_id));
-        let file = open_file(vfs.as_ref(), &path, info.len_bytes)?;
-        let database_id = check_header(file.as_ref(), &path, info)?;
+        let file = open_file(vfs, &path, info.len_bytes)?;
+        check_header(file.as_ref(), &path, database_id, info)?;
         let tail_len = TAIL_BYTES.min(info.len_bytes);
         let tail_start = info.len_bytes - tail_len;
         let tail_len = usize::try_from(tail_len).unwrap_or_default();
@@ -89,7 +92,6 @@ impl SegmentReader {
             .transpose()?;
         Ok(Arc::new(Self {
             info: info.clone(),
-            database_id,
             kinds: block_kinds(&columns),
             groups: entries.iter().map(|_| OnceLock::new()).collect(),
             tag_count,
@@ -107,19 +109,6 @@ impl SegmentReader {
     #[must_use]
     pub fn info(&self) -> &SegmentInfo {
         &self.info
-    }
-
-    /// That the file was written for the database `expected`.
-    ///
-    /// # Errors
-    /// `Corrupt` where it was written for another.
-    pub fn check_database(&self, expected: u128) -> Result<()> {
-        if self.database_id == expected {
-            return Ok(());
-        }
-        let found = self.database_id;
-        let detail = format!("expected database {expected:032x}, found {found:032x}");
-        Err(self.source.damaged(0, WHAT_HEADER, detail))
     }
 
     /// Where the file is.
@@ -223,34 +212,28 @@ impl SegmentReader {
         self.entries.get(group).is_some_and(|entry| entry.unique)
     }
 
-    /// What is known of a column's block in a row group; none where the segment lacks the column, and where what is known is
-    /// damaged: reading the rows then fails.
-    #[must_use]
-    pub fn zone(&self, group: usize, column: ColumnId) -> Option<&Zone> {
-        self.zone_of(group, BlockId::Field(column))
-    }
-
-    /// What is known of a row group's times, as [`Self::zone`].
-    #[must_use]
-    pub fn time_zone(&self, group: usize) -> Option<&Zone> {
-        self.zone_of(group, BlockId::Time)
-    }
-
-    fn zone_of(&self, group: usize, id: BlockId) -> Option<&Zone> {
-        self.group(group).ok()?.block(id).map(|block| &block.zone)
+    /// What is known of a block; none where the segment lacks the column.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn zone(&self, group: usize, id: BlockId) -> Result<Option<&Zone>> {
+        Ok(self.block(group, id)?.map(|block| &block.zone))
     }
 
     /// Bounds that hold the values of a page of 4,096 rows, NULL and NaN left out, at 1/255 of the block's range; none where the
     /// page has no such value, and none for truth values and text. A NaN may be in any page of a block that has one.
-    #[must_use]
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
     pub fn page_bounds(
         &self,
         group: usize,
-        column: ColumnId,
+        id: BlockId,
         page: usize,
-    ) -> Option<(Value, Value)> {
-        let block = self.group(group).ok()?.block(BlockId::Field(column))?;
-        block.zone.page_bounds(block.pages.get(page)?.coarse, block.field_type)
+    ) -> Result<Option<(Value, Value)>> {
+        let Some(block) = self.block(group, id)? else { return Ok(None) };
+        let page = block.pages.get(page);
+        Ok(page.and_then(|page| block.zone.page_bounds(page.coarse, block.field_type)))
     }
 
     /// How many pages each block of a row group has.
@@ -336,16 +319,15 @@ fn open_file(vfs: &dyn Vfs, path: &Path, expected: u64) -> Result<Arc<dyn File>>
     Ok(file)
 }
 
-/// Checks that the file is the one of `info`. The database that it belongs to.
-fn check_header(file: &dyn File, path: &Path, info: &SegmentInfo) -> Result<u128> {
+fn check_header(file: &dyn File, path: &Path, database_id: u128, info: &SegmentInfo) -> Result<()> {
     let bytes = read_exact(file, 0, HEADER_BYTES, WHAT_HEADER)?;
     let header = Header::decode(&bytes, path)?;
-    if (header.file_id, header.table) == (info.file_id, info.table) {
-        return Ok(header.database_id);
+    if header == (Header { file_id: info.file_id, database_id, table: info.table }) {
+        return Ok(());
     }
     let detail = format!(
-        "expected file {} of table {}, found file {} of table {}",
-        info.file_id, info.table.0, header.file_id, header.table.0
+        "expected file {} of table {} in database {database_id:032x}, found file {} of table {} in database {:032x}",
+        info.file_id, info.table.0, header.file_id, header.table.0, header.database_id
     );
     Err(Error::corrupt(path, 0, WHAT_HEADER, detail))
 }

@@ -48,12 +48,13 @@ pub struct Damage {
 /// Opens the segment `info` and checks every byte of it: the hash of the whole file, every seal, every page, zone maps, order,
 /// dictionary, tag index, last rows. Calls `report` for each damage found.
 pub fn verify(
-    vfs: &Arc<dyn Vfs>,
+    vfs: &dyn Vfs,
     folder: &Path,
+    database_id: u128,
     info: &SegmentInfo,
     report: &mut dyn FnMut(Damage),
 ) {
-    match SegmentReader::open(vfs, folder, info) {
+    match SegmentReader::open(vfs, folder, database_id, info) {
         Ok(reader) => reader.verify(report),
         Err(error) => {
             let path = folder.join(crate::format::names::segment_file(info.file_id));

@@ -63,7 +63,7 @@ struct Answers {
     series: Vec<Result<OfSeries>>,
     found: Vec<Result<Option<u32>>>,
     selected: Vec<Result<Vec<u32>>>,
-    zones: Vec<Option<String>>,
+    zones: Vec<Result<String>>,
     commits: Result<Vec<(Sequence, CommitMetadata)>>,
     last_rows: Result<Option<RowChunk>>,
 }
@@ -100,8 +100,9 @@ fn ask(reader: &SegmentReader) -> Answers {
         zones: columns
             .iter()
             .map(|(id, _)| {
-                let zone = reader.zone(0, *id)?;
-                Some(format!("{zone:?} {:?}", reader.page_bounds(0, *id, 0)))
+                let id = BlockId::Field(*id);
+                let (zone, bounds) = (reader.zone(0, id)?, reader.page_bounds(0, id, 0)?);
+                Ok(format!("{zone:?} {bounds:?}"))
             })
             .collect(),
         commits: reader.commits(),
@@ -131,14 +132,14 @@ fn assert_same_or_error(found: &Answers, whole: &Answers, place: &str) {
     each(&found.selected, &whole.selected, place);
     each(std::slice::from_ref(&found.commits), std::slice::from_ref(&whole.commits), place);
     each(std::slice::from_ref(&found.last_rows), std::slice::from_ref(&whole.last_rows), place);
-    for (one, other) in found.zones.iter().zip(&whole.zones) {
-        assert!(one.is_none() || one == other, "{place}");
-    }
+    each(&found.zones, &whole.zones, place);
 }
 
 fn damages(segment: &Damaged) -> Vec<Damage> {
     let mut found = Vec::new();
-    verify(&segment.vfs, &folder(), &segment.info, &mut |damage| found.push(damage));
+    verify(segment.vfs.as_ref(), &folder(), DATABASE, &segment.info, &mut |damage| {
+        found.push(damage)
+    });
     found
 }
 
@@ -152,7 +153,7 @@ fn every_flipped_bit_is_an_error_or_changes_nothing() {
         for bit in 0..8 {
             segment.sim.flip_bit(&segment.path, offset, bit).unwrap();
             let place = format!("byte {offset}, bit {bit}");
-            match SegmentReader::open(&segment.vfs, &folder(), &segment.info) {
+            match SegmentReader::open(segment.vfs.as_ref(), &folder(), DATABASE, &segment.info) {
                 Ok(reader) => {
                     let found = ask(&reader);
                     assert_same_or_error(&found, &whole, &place);
@@ -175,11 +176,15 @@ fn every_flipped_bit_is_an_error_or_changes_nothing() {
 fn every_length_but_the_right_one_is_told_apart() {
     let segment = small(12);
     let bytes = segment.sim.read_raw(&segment.path).unwrap();
-    let detail =
-        |segment: &Damaged| match SegmentReader::open(&segment.vfs, &folder(), &segment.info) {
-            Err(Error::Corrupt(found)) => found.detail.clone(),
-            other => panic!("{other:?}"),
-        };
+    let detail = |segment: &Damaged| match SegmentReader::open(
+        segment.vfs.as_ref(),
+        &folder(),
+        DATABASE,
+        &segment.info,
+    ) {
+        Err(Error::Corrupt(found)) => found.detail.clone(),
+        other => panic!("{other:?}"),
+    };
     for len in 0..bytes.len() {
         segment.sim.truncate_raw(&segment.path, len as u64).unwrap();
         let state = if len == 0 { "empty" } else { "truncated" };
@@ -199,13 +204,13 @@ fn another_file_in_its_place_is_refused() {
     let bytes = other.sim.read_raw(&other.path).unwrap();
     assert_eq!(bytes.len() as u64, one.info.len_bytes, "the same rows give the same length");
     one.sim.write_raw(&one.path, &bytes).unwrap();
-    let found = SegmentReader::open(&one.vfs, &folder(), &one.info);
+    let found = SegmentReader::open(one.vfs.as_ref(), &folder(), DATABASE, &one.info);
     assert!(matches!(found, Err(Error::Corrupt(found)) if found.what == "segment header"));
     // The header of the right file before the body of the other: every seal names the file.
     let mut mixed = small(13).sim.read_raw(&one.path).unwrap();
     mixed[64..].copy_from_slice(&bytes[64..]);
     one.sim.write_raw(&one.path, &mixed).unwrap();
-    assert!(SegmentReader::open(&one.vfs, &folder(), &one.info).is_err());
+    assert!(SegmentReader::open(one.vfs.as_ref(), &folder(), DATABASE, &one.info).is_err());
 }
 
 /// Three pages of one column, of which the first two are as long as each other and differ.
@@ -309,4 +314,11 @@ fn a_left_over_temporary_file_is_replaced() {
     let types = [FieldType::Bool, FieldType::F64];
     let info = write(&vfs, &folder(), spec(18, 1, &types, Effort::Fast), &all, 1000);
     assert_eq!(open(&vfs, &info).info(), &info);
+}
+
+#[test]
+fn a_segment_of_another_database_is_refused() {
+    let segment = small(19);
+    let found = SegmentReader::open(segment.vfs.as_ref(), &folder(), 1, &segment.info);
+    assert!(matches!(found, Err(Error::Corrupt(found)) if found.detail.contains("database")));
 }

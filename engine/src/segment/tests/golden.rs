@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use chronolith_codec::Effort;
 use chronolith_codec::varint::Reader;
@@ -114,8 +113,7 @@ fn golden_segments_are_read_and_written_again() {
         let bytes = unhex(&read_file(&home(case).join("info.hex")));
         let mut info = Reader::new(&bytes);
         let info = SegmentInfo::decode(&mut info).unwrap();
-        let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::new());
-        let reader = SegmentReader::open(&vfs, &home(case), &info).unwrap();
+        let reader = SegmentReader::open(&OsVfs::new(), &home(case), DATABASE, &info).unwrap();
         assert_eq!(
             dump(&reader, case.step).into_bytes(),
             read_file(&home(case).join("rows.txt")),
@@ -155,8 +153,7 @@ fn write_golden_segments() {
         info.encode(&mut bytes);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         put(home(case).join("info.hex"), format!("{hex}\n").as_bytes());
-        let vfs: Arc<dyn Vfs> = Arc::new(sim);
-        let reader = SegmentReader::open(&vfs, &folder(), &info).unwrap();
+        let reader = SegmentReader::open(&sim, &folder(), DATABASE, &info).unwrap();
         put(home(case).join("rows.txt"), dump(&reader, case.step).as_bytes());
     }
     assert!(CASES.iter().all(|case| case.shape.types == TYPES && TYPES[0] == FieldType::F64));

@@ -187,7 +187,7 @@ pub(super) fn write(
 }
 
 pub(super) fn open(vfs: &Arc<dyn Vfs>, info: &SegmentInfo) -> Arc<SegmentReader> {
-    SegmentReader::open(vfs, &folder(), info).unwrap()
+    SegmentReader::open(vfs.as_ref(), &folder(), DATABASE, info).unwrap()
 }
 
 /// Whether two values are the same, floats bit by bit.
