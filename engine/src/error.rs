@@ -136,6 +136,14 @@ pub enum Error {
         /// The version supported.
         supported: u32,
     },
+    /// A file of this format version holds something that this program does not know.
+    #[error("{} holds a {feature}, which this program does not know; use the program that wrote it, or a later one", path.display())]
+    UnsupportedFeature {
+        /// The file.
+        path: PathBuf,
+        /// What is not known.
+        feature: String,
+    },
     /// The directory is not a database.
     #[error("{} is not a chronolith database: {detail}", path.display())]
     NotADatabase {
@@ -241,7 +249,8 @@ impl Error {
             | Self::SequenceGap { .. }
             | Self::Locked { .. }
             | Self::NotADatabase { .. }
-            | Self::UnsupportedVersion { .. } => ErrorKind::Conflict,
+            | Self::UnsupportedVersion { .. }
+            | Self::UnsupportedFeature { .. } => ErrorKind::Conflict,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Io { .. } | Self::Poisoned { .. } | Self::OutcomeUnknown { .. } => {
                 ErrorKind::Unavailable

@@ -2,15 +2,29 @@
 //! Where to start reading: docs/ARCHITECTURE.md.
 
 pub mod budget;
+pub mod catalog;
 pub mod clock;
+pub mod commit;
+pub mod compaction;
+pub mod db;
 pub mod error;
 pub mod executor;
+pub mod flush;
 pub mod format;
 pub mod limits;
+pub mod manifest;
 pub mod memtable;
 pub mod merge;
 pub mod model;
 pub mod planted;
+pub mod read;
 pub mod rng;
 pub mod segment;
+pub mod snapshot;
+pub mod tombstone;
 pub mod vfs;
+pub mod wal;
+mod wire;
+
+pub use db::{Db, Environment, Options};
+pub use error::{Error, ErrorKind, Result};

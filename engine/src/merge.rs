@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::model::{Column, FieldType, MergeMode, RowChunk, Sequence};
+use crate::model::{Column, FieldType, MergeMode, RowChunk, Sequence, SeriesKey};
+use crate::tombstone::Tombstone;
 
 /// Rows at which a joined chunk is handed on.
 const CHUNK_ROWS: usize = 16 << 10;
@@ -239,6 +240,62 @@ fn fold_non_null(chunk: &RowChunk, rows: std::ops::Range<usize>, out: &mut RowCh
     for (to, from) in out.fields.iter_mut().zip(&chunk.fields) {
         let row = rows.clone().rev().find(|row| from.is_valid(*row)).unwrap_or(last);
         to.push_slice(from, row..row + 1);
+    }
+}
+
+/// The rows that are marked.
+#[must_use]
+pub fn retain(chunk: RowChunk, keep: &[bool]) -> RowChunk {
+    if keep.iter().all(|keep| *keep) {
+        return chunk;
+    }
+    let mut out = chunk_like(&chunk);
+    let mut from = 0;
+    while from < keep.len() {
+        let rest = keep.get(from..).unwrap_or_default();
+        let skip = rest.iter().take_while(|keep| !**keep).count();
+        let take = rest.iter().skip(skip).take_while(|keep| **keep).count();
+        out.push_slice(&chunk, from + skip..from + skip + take);
+        from += skip + take;
+    }
+    out
+}
+
+/// Leaves out the rows that a tombstone hides.
+#[must_use]
+pub fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowChunk {
+    if tombstones.is_empty() || chunk.row_count() == 0 {
+        return chunk;
+    }
+    let rows = chunk.time.iter().zip(&chunk.sequence);
+    let keep: Vec<bool> = rows
+        .map(|(time, sequence)| !tombstones.iter().any(|one| one.hides(key, *time, *sequence)))
+        .collect();
+    retain(chunk, &keep)
+}
+
+/// Rows that were copied out of a memtable.
+pub struct MemorySource {
+    rows: Option<RowChunk>,
+    bounds: (i64, i64),
+}
+
+impl MemorySource {
+    /// These rows; none where there are none.
+    #[must_use]
+    pub fn new(rows: RowChunk) -> Option<Self> {
+        let bounds = (*rows.time.first()?, *rows.time.last()?);
+        Some(Self { rows: Some(rows), bounds })
+    }
+}
+
+impl RowSource for MemorySource {
+    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
+        Ok(self.rows.take())
+    }
+
+    fn bounds(&self) -> (i64, i64) {
+        self.bounds
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::manifest::{CommitTimes, ProducerState};
 use crate::memtable::Memtable;
 use crate::model::{FileId, Sequence, TableId, TableSchema};
 use crate::segment::{SegmentInfo, SegmentReader};
@@ -17,7 +18,8 @@ use crate::vfs::Vfs;
 
 /// A segment that the database has; its file is opened when it is first read.
 pub struct SegmentHandle {
-    info: SegmentInfo,
+    info: Arc<SegmentInfo>,
+    database_id: u128,
     vfs: Arc<dyn Vfs>,
     folder: PathBuf,
     reader: Mutex<Option<Arc<SegmentReader>>>,
@@ -26,13 +28,18 @@ pub struct SegmentHandle {
 impl SegmentHandle {
     /// The segment that `info` describes, in `folder`.
     #[must_use]
-    pub fn new(vfs: Arc<dyn Vfs>, folder: PathBuf, info: SegmentInfo) -> Arc<Self> {
-        Arc::new(Self { info, vfs, folder, reader: Mutex::new(None) })
+    pub fn new(
+        vfs: Arc<dyn Vfs>,
+        folder: PathBuf,
+        database_id: u128,
+        info: Arc<SegmentInfo>,
+    ) -> Arc<Self> {
+        Arc::new(Self { info, database_id, vfs, folder, reader: Mutex::new(None) })
     }
 
     /// What the manifest says of it.
     #[must_use]
-    pub fn info(&self) -> &SegmentInfo {
+    pub fn info(&self) -> &Arc<SegmentInfo> {
         &self.info
     }
 
@@ -45,7 +52,8 @@ impl SegmentHandle {
         if let Some(open) = reader.as_ref() {
             return Ok(Arc::clone(open));
         }
-        let open = SegmentReader::open(&self.vfs, &self.folder, &self.info)?;
+        let open =
+            SegmentReader::open(self.vfs.as_ref(), &self.folder, self.database_id, &self.info)?;
         *reader = Some(Arc::clone(&open));
         Ok(open)
     }
@@ -134,7 +142,7 @@ impl Snapshot {
     /// # Errors
     /// `UnknownTable`.
     pub fn table(&self, name: &str) -> Result<Arc<TableSchema>> {
-        self.view.catalog.get(name)
+        self.view.catalog.get(name).cloned()
     }
 
     /// The same view up to an earlier sequence. The caller has checked that its rows are still kept.
@@ -158,6 +166,8 @@ struct Inner {
     inserted: Sequence,
     published: Sequence,
     durable: Sequence,
+    producers: BTreeMap<String, ProducerState>,
+    times: CommitTimes,
 }
 
 /// Memtables that were frozen together, with the state that goes with them.
@@ -170,26 +180,40 @@ pub struct Frozen {
     pub catalog: Arc<Catalog>,
     /// The tombstones as of `through`.
     pub tombstones: Vec<Tombstone>,
+    /// The producers as of `through`, by id.
+    pub producers: Vec<ProducerState>,
 }
 
 impl StateCell {
     /// A cell that begins with `view`, of which everything up to `last` is durable.
     #[must_use]
-    pub fn new(view: View, last: Sequence) -> Self {
-        let inner =
-            Inner { view: Arc::new(view), inserted: last, published: last, durable: last };
+    pub fn new(
+        view: View,
+        last: Sequence,
+        producers: BTreeMap<String, ProducerState>,
+        times: CommitTimes,
+    ) -> Self {
+        let inner = Inner {
+            view: Arc::new(view),
+            inserted: last,
+            published: last,
+            durable: last,
+            producers,
+            times,
+        };
         Self { inner: RwLock::new(inner), insert: Mutex::new(()) }
+    }
+
+    /// Says what is durable, once, at opening.
+    pub fn set_durable(&self, durable: Sequence) {
+        self.inner.write().durable = durable;
     }
 
     /// Everything published by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
-        Snapshot {
-            view: Arc::clone(&inner.view),
-            through: inner.published,
-            durable: inner.durable,
-        }
+        Snapshot { view: Arc::clone(&inner.view), through: inner.published, durable: inner.durable }
     }
 
     /// The present view.
@@ -205,7 +229,12 @@ impl StateCell {
     }
 
     /// Puts one batch in, whole: `insert` gets the view and gives the next one where it changes.
-    pub fn insert(&self, sequence: Sequence, insert: impl FnOnce(&View) -> Option<View>) {
+    pub fn insert(
+        &self,
+        sequence: Sequence,
+        producer: Option<ProducerState>,
+        insert: impl FnOnce(&View) -> Option<View>,
+    ) {
         let _whole = self.insert.lock();
         let view = self.view();
         let next = insert(&view);
@@ -214,6 +243,25 @@ impl StateCell {
             inner.view = Arc::new(next);
         }
         inner.inserted = sequence;
+        if let Some(state) = producer {
+            inner.producers.insert(state.id.clone(), state);
+        }
+    }
+
+    /// The producers whose batches are committed, by id.
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerState> {
+        self.inner.read().producers.values().cloned().collect()
+    }
+
+    /// Notes when the group that begins with `first` was committed.
+    pub fn commit_time(&self, first: Sequence, time_ns: i64) {
+        self.inner.write().times.push(first, time_ns);
+    }
+
+    /// Asks or changes the commit times.
+    pub fn with_times<T>(&self, ask: impl FnOnce(&mut CommitTimes) -> T) -> T {
+        ask(&mut self.inner.write().times)
     }
 
     /// Shows readers everything up to `published`, of which what is up to `durable` is durable. Never moves back.
@@ -242,7 +290,8 @@ impl StateCell {
             next.tables.values().flat_map(|table| table.tombstones.iter().cloned()).collect();
         let catalog = Arc::clone(&next.catalog);
         inner.view = Arc::new(next);
-        Frozen { tables, through: inner.inserted, catalog, tombstones }
+        let producers = inner.producers.values().cloned().collect();
+        Frozen { tables, through: inner.inserted, catalog, tombstones, producers }
     }
 
     /// Replaces segments, and drops the memtables and tombstones that `done` and `applied` name, in one step.

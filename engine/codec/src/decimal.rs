@@ -81,11 +81,35 @@ impl Decimal {
 
     #[inline]
     fn double(self, factors: Factors, integer: i64) -> f64 {
-        let exact = f64::from_bits((integer as u64).wrapping_add(MAGIC.to_bits())) - MAGIC;
         if self.divide {
-            exact / factors.down_again
+            exact(integer) / factors.down_again
         } else {
-            exact * factors.down * factors.down_again
+            exact(integer) * factors.down * factors.down_again
+        }
+    }
+
+    /// Appends the doubles of `integers`; the choice stays outside the loops, so that both are SIMD.
+    fn put_doubles(self, integers: &[i64], out: &mut Vec<f64>) {
+        let Factors { down, down_again, .. } = self.factors();
+        if self.divide {
+            out.extend(integers.iter().map(|integer| exact(*integer) / down_again));
+        } else {
+            out.extend(integers.iter().map(|integer| exact(*integer) * down * down_again));
+        }
+    }
+
+    /// How many of `values` do not come back from `integers`.
+    fn misses(self, integers: &[i64], values: &[f64]) -> usize {
+        let factors = self.factors();
+        let count = |decimal: Self| {
+            let pairs = integers.iter().zip(values);
+            pairs.fold(0, |sum, (n, v)| sum + usize::from(!decimal.fits(factors, *n, *v)))
+        };
+        // Two copies of the loop, each with its choice made.
+        if self.divide {
+            count(Self { divide: true, ..self })
+        } else {
+            count(Self { divide: false, ..self })
         }
     }
 
@@ -150,6 +174,12 @@ impl Decimal {
     }
 }
 
+/// The double equal to an integer of at most [`INTEGER_MAX`]: SIMD has no conversion for it.
+#[inline]
+fn exact(integer: i64) -> f64 {
+    f64::from_bits((integer as u64).wrapping_add(MAGIC.to_bits())) - MAGIC
+}
+
 /// The integers of `values`, and the positions that do not come back bit for bit. There the integer
 /// repeats its neighbour's, so that it costs little.
 pub(crate) fn split(decimal: Decimal, values: &[f64]) -> (Vec<i64>, Vec<usize>) {
@@ -159,8 +189,7 @@ pub(crate) fn split(decimal: Decimal, values: &[f64]) -> (Vec<i64>, Vec<usize>) 
     let pairs = || integers.iter().zip(values);
     let misses = |(integer, value): (&i64, &f64)| !decimal.fits(factors, *integer, *value);
     // A pass without branches first: most pages have no exception at all.
-    let count = pairs().fold(0usize, |count, pair| count + usize::from(misses(pair)));
-    if count == 0 {
+    if decimal.misses(&integers, values) == 0 {
         return (integers, Vec::new());
     }
     let exceptions: Vec<usize> =
@@ -226,12 +255,12 @@ impl Encoding<[f64], Vec<f64>> for Decimals {
         let raw = body.bytes(count * 8)?;
         let mut integers = Vec::with_capacity(bounds.count);
         int::decode_unwrapped(body.rest(), bounds, &mut integers)?;
-        if integers.iter().any(|integer| integer.unsigned_abs() > INTEGER_MAX) {
+        let greatest = integers.iter().fold(0, |max, integer| max.max(integer.unsigned_abs()));
+        if greatest > INTEGER_MAX {
             return Err(corrupt("a decimal's integer is out of range"));
         }
         let start = out.len();
-        let factors = decimal.factors();
-        out.extend(integers.into_iter().map(|integer| decimal.double(factors, integer)));
+        decimal.put_doubles(&integers, out);
         for (at, bits) in positions.into_iter().zip(raw.as_chunks::<8>().0) {
             if let Some(value) = out.get_mut(start + at) {
                 *value = f64::from_bits(u64::from_le_bytes(*bits));

@@ -149,6 +149,46 @@ fn lengths_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn more_runs_than_values_are_refused() {
+    // Run length: 60,000 runs of a constant value, lengths of a constant 1, for three values.
+    let mut page = vec![0x03];
+    varint::put_u64(&mut page, 60_000);
+    varint::put_bytes(&mut page, &[0x02, 0]);
+    page.extend([0x02, 2]);
+    let refused = decode_i64(&page, 3, &mut Vec::new());
+    assert!(matches!(refused, Err(CodecError::TooLarge { value: 60_000, max: 3, .. })));
+}
+
+#[test]
+fn padding_bits_must_be_zero() {
+    // Frame of reference: divisor 1, base 0, one vector with least 0 and two values of 3 bits.
+    let page = |packed| [0x04, 1, 0, 0, 3, packed];
+    let mut out = Vec::new();
+    assert_eq!(decode_i64(&page(0b00_101_011), 2, &mut out), Ok(()));
+    assert_eq!(out, [3, 5]);
+    assert!(decode_i64(&page(0b01_101_011), 2, &mut out).is_err());
+    assert!(decode_validity(&[0x22, 0b0101], 3, &mut Bitmap::new()).is_ok());
+    assert!(decode_validity(&[0x22, 0b1101], 3, &mut Bitmap::new()).is_err());
+}
+
+#[test]
+fn a_text_shares_no_more_than_there_is() {
+    // Front coding: shared lengths, own lengths, bytes; the first text shares nothing.
+    let page = |shared: u8| {
+        let mut page = vec![0x32];
+        for lengths in [[0x02, shared * 2], [0x02, 2]] {
+            varint::put_bytes(&mut page, &lengths);
+        }
+        varint::put_bytes(&mut page, b"x");
+        page
+    };
+    let mut out: TextBuf = ["before"].into_iter().collect();
+    assert_eq!(decode_text(&page(0), 1, 10, &mut out), Ok(()));
+    assert_eq!(out.get(1), Some("x"));
+    assert!(decode_text(&page(1), 1, 10, &mut out).is_err());
+}
+
+#[test]
 fn errors_are_told_apart() {
     let error = |bytes: &[u8]| decode_i64(bytes, 3, &mut Vec::new()).unwrap_err();
     assert_eq!(error(&[]), CodecError::Truncated);

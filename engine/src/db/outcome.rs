@@ -4,32 +4,6 @@ use std::path::PathBuf;
 
 use crate::model::{Sequence, TimeRange};
 
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteOutcome {
-    /// The batch's place in commit order.
-    pub sequence: Sequence,
-    /// Everything up to here, inclusive, survives a power cut.
-    pub durable_sequence: Sequence,
-    /// Rows committed.
-    pub row_count: u64,
-    /// Rows refused, where the batch allowed that.
-    pub refused: Vec<RefusedRow>,
-    /// Whether the producer's number had been applied before; nothing was written then.
-    pub already_applied: bool,
-}
-
-/// A row that was left out of its batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedRow {
-    /// The table.
-    pub table: String,
-    /// The row's position among the batch's rows for that table.
-    pub row: u64,
-    /// Why.
-    pub reason: String,
-}
-
 /// What became of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeleteOutcome {

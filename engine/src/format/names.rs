@@ -15,6 +15,7 @@ pub const LOCK_FILE: &str = "LOCK";
 /// The ending of a file that is being written; such a file is garbage after a crash.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
+const LOG_SUFFIX: &str = ".log";
 const SEGMENT_SUFFIX: &str = ".seg";
 
 /// The name of a segment's file: 32 lower-case hexadecimal digits and `.seg`.
@@ -29,6 +30,21 @@ pub fn parse_segment_file(name: &str) -> Option<FileId> {
     let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
     let id = FileId(u128::from_str_radix(digits, 16).ok()?);
     (segment_file(id) == name).then_some(id)
+}
+
+/// The name of a log file: its number as 16 lower-case hexadecimal digits, a dash, its identity as 32, and `.log`.
+#[must_use]
+pub fn log_file(number: u64, id: FileId) -> String {
+    format!("{number:016x}-{id}{LOG_SUFFIX}")
+}
+
+/// The number and identity of the log file that has this name.
+#[must_use]
+pub fn parse_log_file(name: &str) -> Option<(u64, FileId)> {
+    let (number, id) = name.strip_suffix(LOG_SUFFIX)?.split_once('-')?;
+    let number = u64::from_str_radix(number, 16).ok()?;
+    let id = FileId(u128::from_str_radix(id, 16).ok()?);
+    (log_file(number, id) == name).then_some((number, id))
 }
 
 /// The name of `name` while it is being written.

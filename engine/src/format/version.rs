@@ -2,3 +2,6 @@
 
 /// The segment file's format, docs/format/segment.md.
 pub const SEGMENT_VERSION: u32 = 0;
+
+/// The log's format, docs/format/wal.md.
+pub const WAL_VERSION: u32 = 0;

@@ -38,6 +38,10 @@ impl Chunk {
         self.time.is_empty()
     }
 
+    pub(super) fn times(&self) -> &[i64] {
+        &self.time
+    }
+
     pub(super) fn append(&mut self, rows: &Rows, previous: &[u32], sequence: Sequence) {
         let (before, added) = (self.row_count(), rows.row_count());
         self.batches.push((u32::try_from(before).unwrap_or(u32::MAX), sequence));

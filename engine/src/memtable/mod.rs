@@ -10,9 +10,12 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::model::{ColumnId, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange};
+use crate::budget::Grant;
+use crate::model::{
+    ColumnId, CommitMetadata, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange,
+};
 use chunk::{Chunk, NO_ROW};
 
 /// Rows above which a batch becomes a chunk of its own.
@@ -23,6 +26,7 @@ const OPEN_CHUNK_ROWS: usize = 4_096;
 /// Rows of one table that are not in a segment yet.
 pub struct Memtable {
     table: TableId,
+    grant: Mutex<Grant>,
     inner: RwLock<Inner>,
 }
 
@@ -37,6 +41,7 @@ struct Inner {
     memory_bytes: usize,
     sequences: Option<(Sequence, Sequence)>,
     times: Option<(i64, i64)>,
+    commits: Vec<(Sequence, CommitMetadata)>,
 }
 
 /// What is known of a series without looking at its rows.
@@ -81,10 +86,15 @@ pub struct MemtableStats {
 }
 
 impl Memtable {
-    /// An empty memtable.
+    /// An empty memtable, which holds the memory that `grant` gives and what is added later.
     #[must_use]
-    pub fn new(table: TableId) -> Self {
-        Self { table, inner: RwLock::default() }
+    pub fn new(table: TableId, grant: Grant) -> Self {
+        Self { table, grant: Mutex::new(grant), inner: RwLock::default() }
+    }
+
+    /// Holds more memory, until the memtable is dropped.
+    pub fn hold(&self, mut grant: Grant) {
+        self.grant.lock().absorb(&mut grant);
     }
 
     /// The table.
@@ -111,6 +121,26 @@ impl Memtable {
             sequences: inner.sequences,
             times: inner.times,
         }
+    }
+
+    /// Keeps the metadata of a batch beside its rows.
+    pub fn note(&self, sequence: Sequence, metadata: CommitMetadata) {
+        if !metadata.is_empty() {
+            self.inner.write().commits.push((sequence, metadata));
+        }
+    }
+
+    /// The metadata of the batches that have any, by sequence.
+    #[must_use]
+    pub fn commits(&self) -> Vec<(Sequence, CommitMetadata)> {
+        self.inner.read().commits.clone()
+    }
+
+    /// Hands every timestamp to `visit`, in order of arrival.
+    pub fn each_time(&self, visit: &mut dyn FnMut(i64)) {
+        let inner = self.inner.read();
+        let chunks = inner.sealed.iter().map(AsRef::as_ref).chain([&inner.open]);
+        chunks.flat_map(Chunk::times).for_each(|time| visit(*time));
     }
 
     /// Rows that fit before row numbers run out.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::MemoryBudget;
 use crate::model::{Column, ColumnData, FieldValues, Value};
 
 const FIELD: (ColumnId, FieldType) = (ColumnId(3), FieldType::I64);
@@ -53,7 +54,7 @@ proptest! {
         repeat in 1..100_usize,
         from in -25..25_i64, len in 0..50_i64, through in 0..22_usize,
     ) {
-        let memtable = Memtable::new(TableId(1));
+        let memtable = Memtable::new(TableId(1), MemoryBudget::new(0).empty_grant());
         // A few batches are long enough for chunks of their own.
         let batches: Vec<Vec<Row>> = batches
             .into_iter()
@@ -92,7 +93,7 @@ proptest! {
 
 #[test]
 fn a_selection_is_sorted_and_bounded_by_time() {
-    let memtable = Memtable::new(TableId(1));
+    let memtable = Memtable::new(TableId(1), MemoryBudget::new(0).empty_grant());
     memtable.insert(rows(&[(3, 10, Some(1)), (1, 20, None), (2, 90, Some(5))]), sequence(1));
     let picked = memtable.select(TimeRange::new(0, 50), &|_| true);
     let keys: Vec<_> = picked.iter().map(|series| series.key.clone()).collect();

@@ -315,8 +315,7 @@ impl State {
             }
         }
         let Some(found) = best.map(|row| column.value(row, self.field_type)) else { return };
-        let replaces =
-            self.kept.as_ref().is_none_or(|kept| value_beats(&found, kept, wanted));
+        let replaces = self.kept.as_ref().is_none_or(|kept| value_beats(&found, kept, wanted));
         if replaces {
             self.kept = Some(found);
         }

@@ -59,13 +59,14 @@ impl BoundFilter {
         column: usize,
         filter: &FieldFilter,
     ) -> Result<Self> {
-        let constant = constant(field.field_type, &filter.value).ok_or_else(|| Error::WrongType {
-            table: schema.name.clone(),
-            column: field.name.clone(),
-            expected: field.field_type.to_string(),
-            found: filter.value.type_name().into(),
-            row: None,
-        })?;
+        let constant =
+            constant(field.field_type, &filter.value).ok_or_else(|| Error::WrongType {
+                table: schema.name.clone(),
+                column: field.name.clone(),
+                expected: field.field_type.to_string(),
+                found: filter.value.type_name().into(),
+                row: None,
+            })?;
         Ok(Self { column, field: field.clone(), comparison: filter.comparison, constant })
     }
 
@@ -190,7 +191,12 @@ mod tests {
     fn bounds_never_exclude_a_value_that_satisfies() {
         let values = [f64::NAN, f64::NEG_INFINITY, -1.0, -0.0, 0.0, 1.0, f64::INFINITY];
         let all = [
-            Comparison::Eq, Comparison::Ne, Comparison::Lt, Comparison::Le, Comparison::Gt, Comparison::Ge,
+            Comparison::Eq,
+            Comparison::Ne,
+            Comparison::Lt,
+            Comparison::Le,
+            Comparison::Gt,
+            Comparison::Ge,
         ];
         for comparison in all {
             for constant in values {

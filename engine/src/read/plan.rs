@@ -127,7 +127,7 @@ impl ScanPlan {
 
 /// Whether the tags of `key` satisfy `conditions`, by position.
 #[must_use]
-pub fn accepts(conditions: &[(usize, TagFilter)], key: &SeriesKey) -> bool {
+pub(super) fn accepts(conditions: &[(usize, TagFilter)], key: &SeriesKey) -> bool {
     conditions.iter().all(|(position, filter)| filter.accepts(key.tag(*position)))
 }
 
@@ -151,7 +151,7 @@ pub fn bind_tags(schema: &TableSchema, predicate: &Predicate) -> Result<Vec<(usi
 ///
 /// # Errors
 /// `UnknownColumn`; `Invalid` for a tag.
-pub fn field<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a FieldDef> {
+pub(super) fn field<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a FieldDef> {
     match schema.field(name) {
         Some(field) => Ok(field),
         None if schema.tag_position(name).is_some() => Err(Error::invalid(format!(

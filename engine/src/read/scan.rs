@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::batch::{ScanBatch, SeriesRun};
 use super::plan::{ScanPlan, ScanRequest};
-use super::source::{MemorySource, SegmentRead, SegmentSource, retain};
+use super::source::{SegmentRead, SegmentSource};
 use crate::error::Result;
 use crate::memtable::{MemSeries, Memtable};
-use crate::merge::{Resolver, RowSource, SeriesMerge, overlap};
+use crate::merge::{MemorySource, Resolver, RowSource, SeriesMerge, hide, overlap, retain};
 use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
 };
@@ -34,8 +34,15 @@ impl Snapshot {
 
 /// The part of a source that is left: its series in order of their keys.
 enum Cursor {
-    Segment { reader: Arc<SegmentReader>, ordinals: std::vec::IntoIter<u32>, next: Option<(SeriesKey, u32)> },
-    Memory { memtable: Arc<Memtable>, series: std::iter::Peekable<std::vec::IntoIter<MemSeries>> },
+    Segment {
+        reader: Arc<SegmentReader>,
+        ordinals: std::vec::IntoIter<u32>,
+        next: Option<(SeriesKey, u32)>,
+    },
+    Memory {
+        memtable: Arc<Memtable>,
+        series: std::iter::Peekable<std::vec::IntoIter<MemSeries>>,
+    },
 }
 
 impl Cursor {
@@ -201,7 +208,12 @@ impl Scan {
             through: self.through,
         };
         for run in runs {
-            sources.push(Box::new(SegmentSource::new(run.reader, run.rows, run.bounds, read.clone())));
+            sources.push(Box::new(SegmentSource::new(
+                run.reader,
+                run.rows,
+                run.bounds,
+                read.clone(),
+            )));
         }
         Ok(Some(OpenSeries {
             key,
@@ -213,13 +225,8 @@ impl Scan {
 
     /// The conditions whose zone maps may exclude rows of this series before they are joined: all, unless a row that is excluded could
     /// have replaced one that is not. (Version 1 has price 100, version 2 price 5: `price > 50` must not lose version 2 alone.)
-    fn prunable(
-        &self,
-        overlapping: bool,
-        runs: &[Run],
-    ) -> Arc<[super::filter::BoundFilter]> {
-        let unique =
-            || !overlapping && runs.iter().all(|run| !run.reader.info().has_duplicates);
+    fn prunable(&self, overlapping: bool, runs: &[Run]) -> Arc<[super::filter::BoundFilter]> {
+        let unique = || !overlapping && runs.iter().all(|run| !run.reader.info().has_duplicates);
         let planted = crate::planted::is_on(crate::planted::Bug::PruneBeforeMerge);
         if self.plan.schema.merge == MergeMode::Append || unique() || planted {
             self.plan.filters.clone().into()
@@ -282,7 +289,10 @@ impl Scan {
             match runs.last_mut().filter(|run| run.key == series.key) {
                 Some(run) => run.rows.end = batch.row_count(),
                 None => {
-                    runs.push(SeriesRun { key: series.key.clone(), rows: start..batch.row_count() });
+                    runs.push(SeriesRun {
+                        key: series.key.clone(),
+                        rows: start..batch.row_count(),
+                    });
                 }
             }
             self.current = Some(series);
@@ -311,18 +321,6 @@ fn segment_run(reader: &Arc<SegmentReader>, ordinal: u32, range: TimeRange) -> R
     let rows = reader.rows_in(ordinal, range)?;
     let bounds = (first.max(range.from), last.min(range.to));
     Ok((!rows.is_empty()).then(|| Run { reader: Arc::clone(reader), rows, bounds }))
-}
-
-/// Leaves out the rows that a tombstone hides.
-pub(crate) fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowChunk {
-    if tombstones.is_empty() || chunk.row_count() == 0 {
-        return chunk;
-    }
-    let rows = chunk.time.iter().zip(&chunk.sequence);
-    let keep: Vec<bool> = rows
-        .map(|(time, sequence)| !tombstones.iter().any(|one| one.hides(key, *time, *sequence)))
-        .collect();
-    retain(chunk, &keep)
 }
 
 impl Iterator for Scan {

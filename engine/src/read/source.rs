@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::filter::BoundFilter;
 use crate::error::Result;
 use crate::limits::ROW_GROUP_ROWS;
-use crate::merge::RowSource;
+use crate::merge::{RowSource, retain};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence};
-use crate::segment::{SegmentReader, ZoneValues};
+use crate::segment::{BlockId, SegmentReader, ZoneValues};
 
 /// What is read of a segment, the same for every series of a scan.
 #[derive(Debug, Clone)]
-pub struct SegmentRead {
+pub(super) struct SegmentRead {
     /// The fields.
     pub columns: Arc<[(ColumnId, FieldType)]>,
     /// Conditions whose zone maps may exclude whole row groups; empty where pruning is not allowed.
@@ -24,7 +24,7 @@ pub struct SegmentRead {
 }
 
 /// A run of rows of one series in a segment, read a row group at a time.
-pub struct SegmentSource {
+pub(super) struct SegmentSource {
     reader: Arc<SegmentReader>,
     rows: Range<u64>,
     bounds: (i64, i64),
@@ -34,7 +34,7 @@ pub struct SegmentSource {
 impl SegmentSource {
     /// The rows `rows` of `reader`, whose timestamps lie within `bounds`, both inclusive.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         reader: Arc<SegmentReader>,
         rows: Range<u64>,
         bounds: (i64, i64),
@@ -44,17 +44,25 @@ impl SegmentSource {
     }
 
     /// Whether the row group may hold a row that satisfies the conditions.
-    fn may_hold(&self, group: usize) -> bool {
-        self.read.prune.iter().all(|filter| match self.reader.zone(group, filter.field.id) {
-            None => true,
-            // Of texts and truth values only NULLs are counted.
-            Some(zone) if zone.values == ZoneValues::None => zone.null_count < zone.row_count,
-            Some(zone) => {
-                let bounds = zone.bounds(filter.field.field_type);
-                let bounds = bounds.as_ref().map(|(min, max)| (min, max));
-                filter.may_hold(bounds, zone.nan_count > 0)
+    fn may_hold(&self, group: usize) -> Result<bool> {
+        for filter in self.read.prune.iter() {
+            let id = BlockId::Field(filter.field.id);
+            let may = match self.reader.zone(group, id)? {
+                // The column is newer than the segment: every value is NULL.
+                None => false,
+                // Of texts and truth values only NULLs are counted.
+                Some(zone) if zone.values == ZoneValues::None => zone.null_count < zone.row_count,
+                Some(zone) => {
+                    let bounds = zone.bounds(filter.field.field_type);
+                    let bounds = bounds.as_ref().map(|(min, max)| (min, max));
+                    filter.may_hold(bounds, zone.nan_count > 0)
+                }
+            };
+            if !may {
+                return Ok(false);
             }
-        })
+        }
+        Ok(true)
     }
 }
 
@@ -65,7 +73,7 @@ impl RowSource for SegmentSource {
             let end = ((group + 1) * ROW_GROUP_ROWS as u64).min(self.rows.end);
             let rows = self.rows.start..end;
             self.rows.start = end;
-            if !self.may_hold(usize::try_from(group).unwrap_or(usize::MAX)) {
+            if !self.may_hold(usize::try_from(group).unwrap_or(usize::MAX))? {
                 continue;
             }
             let late = self.reader.info().max_sequence > self.read.through;
@@ -90,55 +98,4 @@ impl RowSource for SegmentSource {
 fn keep_through(chunk: RowChunk, through: Sequence) -> RowChunk {
     let keep: Vec<bool> = chunk.sequence.iter().map(|sequence| *sequence <= through).collect();
     retain(chunk, &keep)
-}
-
-/// The rows that are marked.
-#[must_use]
-pub fn retain(chunk: RowChunk, keep: &[bool]) -> RowChunk {
-    if keep.iter().all(|keep| *keep) {
-        return chunk;
-    }
-    let mut out = RowChunk {
-        time: Vec::new(),
-        sequence: Vec::new(),
-        fields: chunk
-            .fields
-            .iter()
-            .map(|field| crate::model::Column { data: field.empty_data(), validity: None })
-            .collect(),
-    };
-    let mut from = 0;
-    while from < keep.len() {
-        let rest = keep.get(from..).unwrap_or_default();
-        let skip = rest.iter().take_while(|keep| !**keep).count();
-        let take = rest.iter().skip(skip).take_while(|keep| **keep).count();
-        out.push_slice(&chunk, from + skip..from + skip + take);
-        from += skip + take;
-    }
-    out
-}
-
-/// Rows that were copied out of a memtable.
-pub struct MemorySource {
-    rows: Option<RowChunk>,
-    bounds: (i64, i64),
-}
-
-impl MemorySource {
-    /// These rows; none where there are none.
-    #[must_use]
-    pub fn new(rows: RowChunk) -> Option<Self> {
-        let bounds = (*rows.time.first()?, *rows.time.last()?);
-        Some(Self { rows: Some(rows), bounds })
-    }
-}
-
-impl RowSource for MemorySource {
-    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
-        Ok(self.rows.take())
-    }
-
-    fn bounds(&self) -> (i64, i64) {
-        self.bounds
-    }
 }

@@ -18,8 +18,6 @@ pub enum GroupKind {
     Records,
     /// It holds none: it only proves what is durable.
     Witness,
-    /// The file ends here; the next one continues.
-    Seal,
 }
 
 /// The header of a group.
@@ -56,7 +54,6 @@ impl GroupHeader {
         let kind: u16 = match self.kind {
             GroupKind::Records => 1,
             GroupKind::Witness => 2,
-            GroupKind::Seal => 3,
         };
         let mut out = Vec::with_capacity(GROUP_HEADER_BYTES);
         out.extend_from_slice(&MAGIC.to_le_bytes());
@@ -92,7 +89,6 @@ impl GroupHeader {
         let kind = match reader.u16_le().ok()? {
             1 => GroupKind::Records,
             2 => GroupKind::Witness,
-            3 => GroupKind::Seal,
             _ => return None,
         };
         reader.u16_le().ok()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file_header::FileHeader;
-use super::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
+use super::group::{GROUP_HEADER_BYTES, GroupHeader, group_bytes};
 use crate::error::{Error, Result};
 use crate::format::frame;
 use crate::format::version::WAL_VERSION;
@@ -17,7 +17,7 @@ use crate::vfs::{File, OpenMode, Vfs};
 /// How a log file ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEnd {
-    /// Behind the last whole group there is nothing but zeros, or a seal.
+    /// Behind the last whole group there is nothing but zeros.
     Clean,
     /// Behind the last whole group there are bytes that never became durable as a group.
     Torn {
@@ -148,9 +148,6 @@ impl LogFile {
             scan.last_commit_time_ns = Some(header.commit_time_ns);
             scan.end_bytes += group_bytes(header.payload_bytes as usize) as u64;
             previous = checksum;
-            if header.kind == GroupKind::Seal {
-                break;
-            }
         }
         Ok(scan)
     }
@@ -219,7 +216,9 @@ impl LogFile {
             return corrupt(format!("the next log file says that this one counts to byte {end}"));
         }
         if let Some(at) = find_witness(window, self.header.file_id, offset, offset)? {
-            return corrupt(format!("the group at byte {at} was written after this one was durable"));
+            return corrupt(format!(
+                "the group at byte {at} was written after this one was durable"
+            ));
         }
         Ok(if window.is_zero_from(offset)? { LogEnd::Clean } else { LogEnd::Torn { detail } })
     }
@@ -264,8 +263,8 @@ impl Window {
     fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = len.min(left);
-        let held = offset >= self.start
-            && offset + len as u64 <= self.start + self.buffer.len() as u64;
+        let held =
+            offset >= self.start && offset + len as u64 <= self.start + self.buffer.len() as u64;
         if !held {
             self.buffer.resize(len.max(Self::BYTES.min(left)), 0);
             self.start = offset;

@@ -110,8 +110,7 @@ impl LogWriter {
     /// Whether the file says so itself, by the durable offset of its last group.
     #[must_use]
     pub fn is_witnessed(&self) -> bool {
-        self.witnessed_bytes >= self.durable_bytes
-            || self.durable_bytes == LOG_SECTOR_BYTES as u64
+        self.witnessed_bytes >= self.durable_bytes || self.durable_bytes == LOG_SECTOR_BYTES as u64
     }
 
     /// How the next file names this one as its predecessor.

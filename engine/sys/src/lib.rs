@@ -3,5 +3,6 @@
 
 pub mod cpu;
 mod map;
+pub mod memory;
 
 pub use map::Map;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::SimVfs;
 use super::disk;
 use super::fault::{Fault, IoOp};
-use super::{SimVfs, State};
+use super::state::State;
 use crate::error::{Error, Result};
 use crate::vfs::{File, LockGuard, Mapped};
 

@@ -5,6 +5,7 @@
 //! the new one or one in between; per folder any of the changed names. A file's own sync does not make its name durable.
 //! A failed sync leaves its sectors clean but not durable, as Linux does.
 
+mod choose;
 mod disk;
 mod fault;
 mod file;
@@ -13,11 +14,12 @@ mod inode;
 mod names;
 mod pages;
 mod raw;
+mod state;
 #[cfg(test)]
 mod tests;
 
+pub use choose::{CrashChoice, Pending, Question};
 pub use fault::{Fault, FaultAt, IoCall, IoOp};
-pub use image::{CrashChoice, Pending, Question};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,8 +31,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use self::disk::Disk;
-use self::fault::Faults;
 use self::file::{MappedCopy, SimFile, SimLock};
+use self::state::State;
 use super::{File, LockGuard, LockMode, Mapped, OpenMode, Vfs};
 use crate::error::{Error, Result};
 
@@ -60,74 +62,6 @@ struct Shared {
     observing: Mutex<Vec<ThreadId>>,
 }
 
-/// The disk, and what ends with the process or the test.
-struct State {
-    disk: Disk,
-    /// How often each file is open.
-    open: BTreeMap<u64, u64>,
-    /// Who holds each lock file.
-    locks: BTreeMap<u64, Held>,
-    faults: Faults,
-}
-
-enum Held {
-    Shared(u64),
-    Exclusive(String),
-}
-
-impl State {
-    fn close(&mut self, number: u64) {
-        if let Some(count) = self.open.get_mut(&number) {
-            *count -= 1;
-            if *count == 0 {
-                self.open.remove(&number);
-            }
-        }
-    }
-
-    fn unlock(&mut self, number: u64) {
-        match self.locks.get_mut(&number) {
-            Some(Held::Shared(count)) if *count > 1 => *count -= 1,
-            _ => {
-                self.locks.remove(&number);
-            }
-        }
-    }
-
-    /// Takes a lock. Returns its number, or else who holds it.
-    fn lock(
-        &mut self,
-        path: &Path,
-        mode: LockMode,
-        holder: &str,
-        order: u64,
-    ) -> disk::Result<std::result::Result<u64, String>> {
-        let number = match self.disk.find_file(path) {
-            Err(Errno::NOENT) => self.disk.create(path, order)?,
-            found => found?,
-        };
-        let held = match (mode, self.locks.get_mut(&number)) {
-            (_, Some(Held::Exclusive(holder))) => return Ok(Err(holder.clone())),
-            (LockMode::Exclusive, Some(Held::Shared(_))) => {
-                return Ok(Err("readers (shared lock)".to_owned()));
-            }
-            (LockMode::Shared, Some(Held::Shared(count))) => {
-                *count += 1;
-                return Ok(Ok(number));
-            }
-            (LockMode::Shared, None) => Held::Shared(1),
-            (LockMode::Exclusive, None) => {
-                let file = self.disk.file_mut(number)?;
-                file.set_len(0, order);
-                file.write(holder.as_bytes(), 0, order);
-                Held::Exclusive(holder.to_owned())
-            }
-        };
-        self.locks.insert(number, held);
-        Ok(Ok(number))
-    }
-}
-
 impl SimVfs {
     /// An empty disk. The seed decides what damaged sectors hold.
     #[must_use]
@@ -136,14 +70,8 @@ impl SimVfs {
     }
 
     fn of(disk: Disk) -> Self {
-        let state = State {
-            disk,
-            open: BTreeMap::new(),
-            locks: BTreeMap::new(),
-            faults: Faults::default(),
-        };
         let shared = Shared {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(disk)),
             observer: Mutex::new(None),
             observing: Mutex::new(Vec::new()),
         };

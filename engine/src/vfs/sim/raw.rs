@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::SimVfs;
 use super::disk;
 use super::inode::Inode;
-use super::{SimVfs, State};
+use super::state::State;
 use crate::error::{Error, Result};
 
 impl SimVfs {

@@ -205,6 +205,17 @@ mod cuts {
     }
 
     #[test]
+    fn an_image_is_zeros_beyond_its_length() {
+        let (disk, file) = with_file("/f", &[1; 100]);
+        file.write_at(&[2; 900], 100).unwrap();
+        for image in disk.images(5) {
+            let len = raw(&image, "/f").len();
+            image.open(p("/f"), OpenMode::Write).unwrap().allocate(9_000).unwrap();
+            assert!(raw(&image, "/f")[len..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
     fn a_chosen_image_asks_of_each_change_once() {
         let (disk, file) = with_file("/f", &[1; 2 * SECTOR]);
         file.write_at(&[2; 2 * SECTOR], 0).unwrap();
@@ -328,15 +339,17 @@ mod entries {
 
     #[test]
     fn a_rename_between_folders_needs_both_synced() {
-        let (disk, _) = with_file("/a", b"x");
-        disk.create_dir_all(p("/d")).unwrap();
-        disk.sync_dir(p("/")).unwrap();
-        disk.rename(p("/a"), p("/d/b")).unwrap();
-        assert_eq!(name_sets(&disk), set(&["/a", "/d/b"]));
-        disk.sync_dir(p("/d")).unwrap();
-        assert_eq!(name_sets(&disk), set(&["/a", "/d/b"]));
-        disk.sync_dir(p("/")).unwrap();
-        assert_eq!(name_sets(&disk), set(&["/d/b"]));
+        for order in [["/", "/d"], ["/d", "/"]] {
+            let (disk, _) = with_file("/a", b"x");
+            disk.create_dir_all(p("/d")).unwrap();
+            disk.sync_dir(p("/")).unwrap();
+            disk.rename(p("/a"), p("/d/b")).unwrap();
+            assert_eq!(name_sets(&disk), set(&["/a", "/d/b"]));
+            disk.sync_dir(p(order[0])).unwrap();
+            assert_eq!(name_sets(&disk), set(&["/a", "/d/b"]));
+            disk.sync_dir(p(order[1])).unwrap();
+            assert_eq!(name_sets(&disk), set(&["/d/b"]));
+        }
     }
 
     #[test]
@@ -436,6 +449,19 @@ mod faults {
         file.allocate(SECTOR as u64).unwrap();
         file.sync_data().unwrap();
         assert!(!disk.has_pending());
+        assert_eq!(raw(&nothing(&disk), "/f"), [0; SECTOR]);
+    }
+
+    #[test]
+    fn cutting_a_file_makes_lost_sectors_zeros_after_a_sync() {
+        let (disk, file) = with_file("/f", &[1; SECTOR]);
+        file.write_at(&[0; SECTOR], 0).unwrap();
+        disk.fail_at(FaultAt::Nth { op: IoOp::Sync, skip: 0 }, Fault::Eio, false);
+        assert!(file.sync_data().is_err());
+        assert_eq!(raw(&nothing(&disk), "/f"), [1; SECTOR]);
+        file.allocate(0).unwrap();
+        file.allocate(SECTOR as u64).unwrap();
+        file.sync_data().unwrap();
         assert_eq!(raw(&nothing(&disk), "/f"), [0; SECTOR]);
     }
 
@@ -545,7 +571,7 @@ mod observing {
     #[test]
     fn the_observer_sees_each_mutating_call_before_its_effect() {
         let disk = SimVfs::new(1);
-        let seen: Arc<Mutex<Vec<(u64, IoOp, PathBuf, usize)>>> = Arc::default();
+        let seen = Arc::new(Mutex::new(Vec::<(u64, IoOp, PathBuf, usize)>::new()));
         let log = Arc::clone(&seen);
         disk.set_observer(Some(Arc::new(move |disk: &SimVfs, call| {
             let len = disk.read_raw(p("/f")).map_or(99, |bytes| bytes.len());
@@ -627,9 +653,20 @@ mod damage {
             (raw(&disk, "/f"), raw(&nothing(&disk), "/f")),
             (b"`bb".to_vec(), b"`b".to_vec())
         );
-        file.write_at(&[0; 0], 2).unwrap();
-        file.allocate(10).unwrap();
-        assert_eq!(raw(&nothing(&disk), "/f"), b"`b");
+        // A byte that is not durable has no durable bit to flip.
+        let images: BTreeSet<Vec<u8>> = disk.images(2).map(|image| raw(&image, "/f")).collect();
+        assert_eq!(images, [b"`b".to_vec(), b"`b\0".to_vec(), b"`bb".to_vec()].into());
+    }
+
+    #[test]
+    fn the_content_hash_follows_damage() {
+        let (disk, _file) = with_file("/f", &[0; 100]);
+        let mut hashes = BTreeSet::new();
+        for offset in [0, 1, 1, 2] {
+            hashes.insert(disk.content_hash());
+            disk.flip_bit(p("/f"), offset, 0).unwrap();
+        }
+        assert_eq!(hashes.len(), 3);
     }
 }
 

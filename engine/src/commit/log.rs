@@ -1,0 +1,320 @@
+//! The log as the pipeline has it: begins with the first write, rotates files, and removes those that are not needed.
+//! Invariant: the manifest names a log file as its head before any group goes into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::format::names;
+use crate::manifest::{Change, Manifest};
+use crate::model::{FileId, Sequence};
+use crate::planted::{Bug, is_on};
+use crate::rng::Rng;
+use crate::vfs::{OpenMode, Vfs};
+use crate::wal::{FileHeader, Group, GroupKind, LogFile, LogWriter, Recovery, TornTail};
+
+/// Sizes of log files.
+#[derive(Debug, Clone, Copy)]
+pub struct LogSizes {
+    /// Bytes at which a file is closed and the next begun.
+    pub file_bytes: u64,
+    /// Bytes of zeros written ahead in a new file.
+    pub prepare_bytes: u64,
+}
+
+/// A log file that takes no more groups.
+#[derive(Debug, Clone)]
+struct ClosedFile {
+    number: u64,
+    path: PathBuf,
+    /// Its last record, if it has one.
+    last: Option<Sequence>,
+    bytes: u64,
+}
+
+/// The log of an open database.
+pub struct Log {
+    vfs: Arc<dyn Vfs>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    manifest: Arc<Manifest>,
+    dir: PathBuf,
+    folder: PathBuf,
+    sizes: LogSizes,
+    writer: Option<LogWriter>,
+    recovered: Recovery,
+    closed: Vec<ClosedFile>,
+    last: Sequence,
+    commit_time_ns: i64,
+    clock_behind_ns: i64,
+}
+
+impl Log {
+    /// The log of the database in `dir`, as recovery found it. Nothing is written before [`Self::begin`].
+    pub fn new(
+        environment: (Arc<dyn Vfs>, Arc<dyn Clock>, Arc<dyn Rng>),
+        manifest: Arc<Manifest>,
+        dir: PathBuf,
+        sizes: LogSizes,
+        recovered: Recovery,
+        last: Sequence,
+    ) -> Result<Self> {
+        let (vfs, clock, rng) = environment;
+        let folder = dir.join(names::WAL_FOLDER);
+        let mut closed = Vec::new();
+        for file in &recovered.files {
+            let bytes = vfs.open(&file.path, OpenMode::Read)?.len_bytes()?;
+            let (number, path, last) = (file.number, file.path.clone(), file.last);
+            closed.push(ClosedFile { number, path, last, bytes });
+        }
+        let commit_time_ns = recovered.last_commit_time_ns.unwrap_or(i64::MIN);
+        Ok(Self {
+            vfs,
+            clock,
+            rng,
+            manifest,
+            dir,
+            folder,
+            sizes,
+            writer: None,
+            recovered,
+            closed,
+            last,
+            commit_time_ns,
+            clock_behind_ns: 0,
+        })
+    }
+
+    /// The last sequence that was given.
+    pub fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// Nanoseconds by which the wall clock lies behind the last commit time.
+    pub fn clock_behind_ns(&self) -> i64 {
+        self.clock_behind_ns
+    }
+
+    /// Files and their bytes.
+    pub fn size(&self) -> (u64, u64) {
+        let active = self.writer.as_ref().map_or(0, LogWriter::written_bytes);
+        let bytes: u64 = self.closed.iter().map(|file| file.bytes).sum();
+        (self.closed.len() as u64 + u64::from(self.writer.is_some()), bytes + active)
+    }
+
+    /// Whether everything written is durable.
+    pub fn is_durable(&self) -> bool {
+        self.writer.as_ref().is_none_or(LogWriter::is_durable)
+    }
+
+    /// Whether a witness would prove more than the log's groups do.
+    pub fn wants_witness(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.is_durable() && !writer.is_witnessed())
+    }
+
+    /// Appends one group of records and gives the first one's sequence and their commit time. Begins the log where it has not begun.
+    ///
+    /// # Errors
+    /// `Io`: nothing was appended, a retry is safe. `Poisoned` where the manifest is.
+    pub fn append(&mut self, payload: &[u8], record_count: u32) -> Result<(Sequence, i64)> {
+        if self.writer.is_none() {
+            self.begin()?;
+        }
+        self.rotate_if_full()?;
+        let commit_time_ns = self.next_commit_time();
+        let first = self.last.next();
+        let Some(writer) = &mut self.writer else {
+            return Err(Error::Internal("the log did not begin".into()));
+        };
+        let kind = GroupKind::Records;
+        writer.append(Group { kind, payload, record_count, first, commit_time_ns })?;
+        self.last.counter += u64::from(record_count);
+        self.commit_time_ns = commit_time_ns;
+        Ok((first, commit_time_ns))
+    }
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// `Io`: the caller must poison the engine.
+    pub fn sync(&mut self) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) if !writer.is_durable() => writer.sync(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a group that proves what is durable, and makes it durable itself.
+    ///
+    /// # Errors
+    /// `Io` from writing is harmless; from syncing the caller must poison the engine: the flag says which.
+    pub fn witness(&mut self) -> std::result::Result<(), (Error, bool)> {
+        let (first, commit_time_ns) = (self.last.next(), self.commit_time_ns);
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let (kind, payload) = (GroupKind::Witness, &[][..]);
+        let group = Group { kind, payload, record_count: 0, first, commit_time_ns };
+        writer.append(group).map_err(|error| (error, false))?;
+        writer.sync().map_err(|error| (error, true))
+    }
+
+    /// Commit time: the wall clock, never before the last one.
+    fn next_commit_time(&mut self) -> i64 {
+        let now = self.clock.wall_ns();
+        self.clock_behind_ns = self.commit_time_ns.saturating_sub(now).max(0);
+        now.max(self.commit_time_ns)
+    }
+
+    /// The first write of this opening: raises the incarnation, and begins a log file of its own.
+    fn begin(&mut self) -> Result<()> {
+        // What recovery read may be in memory alone: it must be durable before the new file calls it so.
+        for file in &self.closed {
+            self.vfs.open(&file.path, OpenMode::Write)?.sync_data()?;
+        }
+        self.vfs.create_dir_all(&self.folder)?;
+        self.vfs.sync_dir(&self.dir)?;
+        self.vfs.sync_dir(&self.folder)?;
+        if let Some(torn) = self.recovered.torn.clone() {
+            self.quarantine_tail(&torn)?;
+        }
+        self.clear_strays()?;
+        let version = self.manifest.version();
+        let mut incarnation = version.incarnation + 1;
+        if is_on(Bug::ReuseSequence) {
+            incarnation = version.incarnation.max(1);
+        }
+        let header = self.header(incarnation);
+        let writer =
+            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)?;
+        let mut changes = vec![Change::LogHead { number: header.number, file_id: header.file_id }];
+        if incarnation > version.incarnation {
+            changes.push(Change::Incarnation { number: incarnation, previous_last: self.last });
+        }
+        self.manifest.commit(&changes)?;
+        self.last = Sequence { incarnation, counter: self.last.counter };
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn header(&self, incarnation: u32) -> FileHeader {
+        let previous = match &self.writer {
+            Some(writer) => Some(writer.as_previous()),
+            None => self.recovered.previous,
+        };
+        let version = self.manifest.version();
+        // Numbers go on from the head even where every file was truncated away.
+        let head = version.log_head.map_or(0, |(number, _)| number);
+        let previous = previous.filter(|previous| previous.number == head);
+        FileHeader {
+            number: head + 1,
+            file_id: FileId(self.rng.next_u128()),
+            database_id: version.database_id,
+            incarnation,
+            previous,
+        }
+    }
+
+    /// Begins the next file where this one is full. A disk without room for it leaves this one in use.
+    fn rotate_if_full(&mut self) -> Result<()> {
+        let full =
+            self.writer.as_ref().is_some_and(|one| one.written_bytes() >= self.sizes.file_bytes);
+        if !full {
+            return Ok(());
+        }
+        self.sync()?;
+        let header = self.header(self.last.incarnation);
+        let created =
+            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes);
+        let next = match created {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(%error, "no new log file: the present one goes on");
+                return Ok(());
+            }
+        };
+        self.manifest
+            .commit(&[Change::LogHead { number: header.number, file_id: header.file_id }])?;
+        if let Some(full) = self.writer.replace(next) {
+            self.closed.push(ClosedFile {
+                number: full.header().number,
+                path: full.path().to_path_buf(),
+                last: Some(self.last),
+                bytes: full.written_bytes(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Copies the torn tail aside: it was never acknowledged as durable, but it is not ours to throw away.
+    fn quarantine_tail(&self, torn: &TornTail) -> Result<()> {
+        let file = self.vfs.open(&torn.path, OpenMode::Read)?;
+        let folder = self.dir.join(names::QUARANTINE_FOLDER);
+        let name = torn.path.file_name().and_then(|name| name.to_str()).unwrap_or("log");
+        let target = folder.join(format!("{name}.tail-{}", torn.offset));
+        if self.vfs.exists(&target)? {
+            return Ok(());
+        }
+        self.vfs.create_dir_all(&folder)?;
+        self.vfs.sync_dir(&self.dir)?;
+        let mut tail = vec![0; usize::try_from(torn.len_bytes).unwrap_or(usize::MAX).min(1 << 28)];
+        let got = file.read_at(&mut tail, torn.offset)?;
+        tail.truncate(got);
+        let used = tail.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        tail.truncate(used);
+        crate::vfs::publish_file(self.vfs.as_ref(), &target, &tail)?;
+        tracing::warn!(
+            file = %torn.path.display(), offset = torn.offset, bytes = used, kept = %target.display(),
+            "the log had a torn tail, which was never acknowledged as durable"
+        );
+        Ok(())
+    }
+
+    /// Removes files that are not part of the log: truncated before, or created and never used. One with records is set aside.
+    fn clear_strays(&mut self) -> Result<()> {
+        let version = self.manifest.version();
+        for path in std::mem::take(&mut self.recovered.strays) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Some((number, file_id)) = names::parse_log_file(name) else { continue };
+            let vfs = self.vfs.as_ref();
+            let unused = || -> Result<bool> {
+                let file = LogFile::open(vfs, &path, number, file_id, version.database_id)?;
+                let Some(file) = file else { return Ok(true) };
+                Ok(file.scan(vfs, None, &mut |_| Ok(()))?.last.is_none())
+            };
+            if number < version.log_floor || matches!(unused(), Ok(true)) {
+                vfs.remove(&path)?;
+            } else {
+                let folder = self.dir.join(names::QUARANTINE_FOLDER);
+                vfs.create_dir_all(&folder)?;
+                vfs.rename(&path, &folder.join(name))?;
+                vfs.sync_dir(&folder)?;
+                tracing::warn!(file = %path.display(), "a log file that no manifest names was set aside");
+            }
+        }
+        self.vfs.sync_dir(&self.folder)
+    }
+
+    /// The number of the first file that is needed by rows from `unflushed` on, inclusive.
+    pub fn floor_for(&self, unflushed: Sequence) -> u64 {
+        let needed = |file: &&ClosedFile| file.last.is_some_and(|last| last >= unflushed);
+        let first = self.closed.iter().find(needed).map(|file| file.number);
+        let active = self.writer.as_ref().map(|writer| writer.header().number);
+        let head = self.manifest.version().log_head.map_or(0, |(number, _)| number);
+        first.or(active).unwrap_or(head + 1)
+    }
+
+    /// Removes the files below `floor`, which the manifest has moved already.
+    ///
+    /// # Errors
+    /// `Io`: what is left is removed at the next call or opening.
+    pub fn truncate(&mut self, floor: u64) -> Result<()> {
+        while let Some(file) = self.closed.first().filter(|file| file.number < floor) {
+            self.vfs.remove(&file.path)?;
+            self.closed.remove(0);
+        }
+        if self.vfs.exists(&self.folder)? {
+            self.vfs.sync_dir(&self.folder)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! Committing: validate, queue, log, publish. The path: prepare, pipeline, log, apply, ticket.
+
+mod apply;
+mod convert;
+mod imports;
+mod log;
+mod pipeline;
+mod prepare;
+mod producers;
+mod ticket;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::apply;
+pub use imports::{IMPORT_PREFIX, IMPORTS_TABLE, progress};
+pub use log::{Log, LogSizes};
+pub use pipeline::{Parts, Pipeline, log_folder};
+pub use prepare::RefusedRow;
+pub use ticket::{Ticket, WriteOutcome};

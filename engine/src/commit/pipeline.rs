@@ -1,0 +1,722 @@
+//! The one path of a write: validate, admit by bytes, queue; a leader then takes the queue as a group, gives sequences, appends to the
+//! log, syncs, puts the rows in the memtables, publishes, and tells the tickets. Whoever waits for a ticket may lead; a lone writer never
+//! hands over. Invariant: batches are published in sequence order, and only once their durability class is met
+//! (docs/decisions/0015-publication.md).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::apply;
+use super::imports;
+use super::log::Log;
+use super::prepare::{self, Prepared, RefusedRow};
+use super::producers::{Producers, Verdict};
+use super::ticket::{Cell, Failure, Ticket, Told, WriteOutcome};
+use crate::budget::{Grant, MemoryBudget};
+use crate::catalog::{Catalog, CatalogChange};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::executor::{Executor, JobHandle, Signal};
+use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX};
+use crate::manifest::ProducerState;
+use crate::model::{Batch, Durability, Rows, Sequence};
+use crate::planted::{Bug, is_on};
+use crate::snapshot::{Frozen, StateCell};
+use crate::tombstone::Tombstone;
+use crate::wal::Record;
+
+/// Milliseconds for which a write waits for memory before it is refused.
+const PRESSURE_WAIT_MS: u64 = 30_000;
+
+/// What the pipeline works with.
+pub struct Parts {
+    /// The log.
+    pub log: Log,
+    /// The state that readers see.
+    pub state: Arc<StateCell>,
+    /// The memory budget.
+    pub budget: Arc<MemoryBudget>,
+    /// Bytes of rows in memory above which writes wait.
+    pub memtable_bytes_max: usize,
+    /// Bytes of rows in memory at which a flush is asked for.
+    pub flush_bytes: usize,
+    /// Bytes of log at which a flush is asked for.
+    pub log_bytes_max: u64,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Threads and waits.
+    pub executor: Arc<dyn Executor>,
+}
+
+/// Commits batches.
+pub struct Pipeline {
+    queue: Mutex<Queue>,
+    log: Mutex<Log>,
+    state: Arc<StateCell>,
+    budget: Arc<MemoryBudget>,
+    memtable_bytes_max: usize,
+    flush_bytes: usize,
+    log_bytes_max: u64,
+    clock: Arc<dyn Clock>,
+    executor: Arc<dyn Executor>,
+    /// Notified when tickets are told, when the leader steps down, and when memory was freed.
+    changed: Signal,
+    memtable_bytes: AtomicUsize,
+    poisoned: Mutex<Option<String>>,
+    closed: AtomicBool,
+    /// Whether the commit job will look at the queue without being woken.
+    armed: AtomicBool,
+    commit_job: Mutex<Option<Arc<dyn JobHandle>>>,
+    flush_job: Mutex<Option<Arc<dyn JobHandle>>>,
+}
+
+struct Queue {
+    batches: Vec<Queued>,
+    bytes: usize,
+    leading: bool,
+    /// The catalog after everything queued.
+    catalog: Arc<Catalog>,
+    producers: Producers,
+}
+
+/// A batch on its way into the log.
+struct Queued {
+    record: Record,
+    encoded: Vec<u8>,
+    refused: Vec<RefusedRow>,
+    durability: Durability,
+    cell: Arc<Cell>,
+    grant: Grant,
+}
+
+impl Pipeline {
+    /// A pipeline over recovered parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let catalog = Arc::clone(parts.state.snapshot().catalog());
+        let queue = Queue {
+            batches: Vec::new(),
+            bytes: 0,
+            leading: false,
+            catalog,
+            producers: Producers::new(parts.state.producers()),
+        };
+        let pipeline = Self {
+            queue: Mutex::new(queue),
+            log: Mutex::new(parts.log),
+            state: parts.state,
+            budget: parts.budget,
+            memtable_bytes_max: parts.memtable_bytes_max,
+            flush_bytes: parts.flush_bytes,
+            log_bytes_max: parts.log_bytes_max,
+            clock: parts.clock,
+            executor: parts.executor,
+            changed: Signal::default(),
+            memtable_bytes: AtomicUsize::new(0),
+            poisoned: Mutex::new(None),
+            closed: AtomicBool::new(false),
+            armed: AtomicBool::new(false),
+            commit_job: Mutex::new(None),
+            flush_job: Mutex::new(None),
+        };
+        pipeline.recount_memory();
+        Arc::new(pipeline)
+    }
+
+    /// Names the jobs to wake.
+    pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Option<Arc<dyn JobHandle>>) {
+        *self.commit_job.lock() = Some(commit_job);
+        *self.flush_job.lock() = flush_job;
+    }
+
+    /// Queues a batch.
+    ///
+    /// # Errors
+    /// Those of validation; `Overloaded` where memory stays full; `SequenceGap`; `Poisoned`; `Closed`.
+    pub fn submit(self: &Arc<Self>, batch: Batch, waits: bool) -> Result<Ticket> {
+        self.check_open()?;
+        refuse_system_tables(&batch)?;
+        let mut batch = batch;
+        let import = batch.import.is_some();
+        if import {
+            self.load_import(&batch)?;
+            imports::note(&mut batch, self.clock.wall_ns())?;
+        }
+        let durability = batch.durability;
+        let mut batch = Some(batch);
+        loop {
+            let catalog = Arc::clone(&self.queue.lock().catalog);
+            // Validation may be needed again where another batch changed the schema in between.
+            let Some(candidate) = batch.clone() else { break };
+            let prepared = prepare::prepare(candidate, &catalog)?;
+            if let Some(ticket) = self.enqueue(prepared, &catalog, durability, waits)? {
+                batch = None;
+                drop(batch);
+                return Ok(ticket);
+            }
+        }
+        Err(Error::Internal("a batch was lost before the queue".into()))
+    }
+
+    /// Queues changes of the catalog or deletions. `build` gets the catalog that they will meet.
+    ///
+    /// # Errors
+    /// Those of `build`; `Poisoned`; `Closed`.
+    pub fn submit_change(
+        self: &Arc<Self>,
+        build: &dyn Fn(&Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
+    ) -> Result<Ticket> {
+        self.check_open()?;
+        loop {
+            let catalog = Arc::clone(&self.queue.lock().catalog);
+            let (changes, deletions) = build(&catalog)?;
+            let after = Arc::new(catalog.apply_system_all(&changes)?);
+            let record = Record { catalog: changes, deletions, ..Record::default() };
+            let prepared = Prepared { record, catalog: after, refused: Vec::new() };
+            if let Some(ticket) = self.enqueue(prepared, &catalog, Durability::Fsync, true)? {
+                return Ok(ticket);
+            }
+        }
+    }
+
+    /// Queues a validated batch; none where the catalog is not `expected` any more.
+    fn enqueue(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        expected: &Arc<Catalog>,
+        durability: Durability,
+        waits: bool,
+    ) -> Result<Option<Ticket>> {
+        let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
+        let grant = self.admit(bytes)?;
+        let mut encoded = Vec::with_capacity(bytes + 256);
+        prepared.record.encode(&mut encoded);
+        if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
+            return Err(Error::OverLimit {
+                what: "the batch in the log".into(),
+                found: encoded.len() as u64,
+                limit: BATCH_BYTES_MAX as u64,
+                unit: "bytes",
+                row: None,
+            });
+        }
+        let cell = Arc::new(Cell::default());
+        let ticket =
+            |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
+        let mut queue = self.queue.lock();
+        if !Arc::ptr_eq(&queue.catalog, expected) {
+            return Ok(None);
+        }
+        if let Some(producer) = &prepared.record.producer {
+            match queue.producers.judge(producer)? {
+                Verdict::New => queue.producers.enqueue(producer, &cell),
+                Verdict::Pending(original) => return Ok(Some(ticket(original, true))),
+                Verdict::Applied(state) => {
+                    cell.tell(Ok(self.applied_before(&state)));
+                    return Ok(Some(ticket(cell, true)));
+                }
+            }
+        }
+        queue.catalog = prepared.catalog;
+        queue.bytes += encoded.len();
+        queue.batches.push(Queued {
+            record: prepared.record,
+            encoded,
+            refused: prepared.refused,
+            durability,
+            cell: Arc::clone(&cell),
+            grant,
+        });
+        drop(queue);
+        if !waits && !self.armed.swap(true, Ordering::AcqRel) {
+            self.hurry();
+        }
+        Ok(Some(ticket(cell, false)))
+    }
+
+    fn applied_before(&self, state: &ProducerState) -> WriteOutcome {
+        WriteOutcome {
+            sequence: state.sequence,
+            durable_sequence: self.state.snapshot().durable_sequence(),
+            row_count: state.row_count,
+            refused: Vec::new(),
+            already_applied: true,
+        }
+    }
+
+    /// Waits until there is memory for `bytes` more of rows.
+    fn admit(&self, bytes: usize) -> Result<Grant> {
+        let used = || self.memtable_bytes.load(Ordering::Relaxed);
+        // A batch that is larger than the limit passes alone.
+        let fits = || used() == 0 || used() + bytes <= self.memtable_bytes_max;
+        let mut grant = Err(Error::Closed);
+        let mut ready = || {
+            if self.check_open().is_err() {
+                return true;
+            }
+            if fits() {
+                grant = self.budget.grant(bytes, "rows in memory");
+            }
+            grant.is_ok()
+        };
+        if !ready() {
+            self.wake_flush();
+            self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
+        }
+        self.check_open()?;
+        let grant = grant.map_err(|_| Error::Overloaded {
+            what: "rows in memory wait for their flush".into(),
+            used: used() as u64,
+            limit: self.memtable_bytes_max as u64,
+        })?;
+        self.memtable_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(grant)
+    }
+
+    /// Fills in the last number of an import, which only its table knows.
+    fn load_import(&self, batch: &Batch) -> Result<()> {
+        let Some(producer) = &batch.producer else {
+            return Err(Error::invalid("an import's batch needs a producer"));
+        };
+        if self.queue.lock().producers.is_known(&producer.id) {
+            return Ok(());
+        }
+        if let Some(progress) = imports::progress(&self.state.snapshot(), &producer.id)? {
+            let state = ProducerState {
+                id: producer.id.clone(),
+                number: progress.chunk,
+                sequence: Sequence::ZERO,
+                row_count: 0,
+                time_ns: progress.commit_time_ns,
+            };
+            self.queue.lock().producers.commit(state);
+        }
+        Ok(())
+    }
+
+    /// Waits for a receipt, leading where nobody does.
+    pub(super) fn wait_for(&self, cell: &Cell) -> Told {
+        loop {
+            if let Some(told) = cell.told() {
+                return told;
+            }
+            if self.lead() {
+                continue;
+            }
+            let mut ready = || cell.told().is_some() || !self.queue.lock().leading;
+            self.executor.wait_until(&self.changed, None, &mut ready);
+        }
+    }
+
+    /// Asks the commit job to look at the queue.
+    pub(super) fn hurry(&self) {
+        if let Some(job) = self.commit_job.lock().clone() {
+            job.wake();
+        }
+    }
+
+    fn wake_flush(&self) {
+        if let Some(job) = self.flush_job.lock().clone() {
+            job.wake();
+        }
+    }
+
+    /// Commits what is queued by now, unless somebody does already. Returns whether it did.
+    pub fn lead(&self) -> bool {
+        let group = {
+            let mut queue = self.queue.lock();
+            if queue.leading || queue.batches.is_empty() {
+                return false;
+            }
+            queue.leading = true;
+            queue.take_group()
+        };
+        let _steps_down = StepDown(self);
+        self.commit_group(group);
+        true
+    }
+
+    fn commit_group(&self, group: Vec<Queued>) {
+        let mut log = self.log.lock();
+        if let Some(cause) = self.poisoned() {
+            self.fail(group, &Failure::Poisoned(cause));
+            return;
+        }
+        let payload = payload_of(&group);
+        let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
+        let (first, commit_time_ns) = match log.append(&payload, count) {
+            Ok(appended) => appended,
+            Err(error) => {
+                if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
+                    self.poison(&format!("the manifest refused an edit: {error}"));
+                }
+                tracing::warn!(%error, "a group of batches could not be written");
+                self.fail(group, &Failure::of(&error));
+                return;
+            }
+        };
+        let fsync = group.iter().any(|batch| batch.durability == Durability::Fsync);
+        let early = is_on(Bug::AcknowledgeBeforeSync);
+        if is_on(Bug::PublishBeforeDurable) && fsync {
+            let last = log.last();
+            self.insert(group, first, commit_time_ns, None);
+            self.state.publish(last, Sequence::ZERO);
+            let _ = log.sync();
+            return;
+        }
+        if fsync
+            && !early
+            && let Err(error) = log.sync()
+        {
+            self.poison(&format!("the log could not be synced: {error}"));
+            let failure = Failure::Unknown(error.to_string());
+            self.fail(group, &failure);
+            return;
+        }
+        let durable =
+            if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        drop(log);
+        self.insert(group, first, commit_time_ns, durable);
+    }
+
+    /// Puts a group into the memtables, publishes it, and tells its tickets.
+    fn insert(
+        &self,
+        group: Vec<Queued>,
+        first: Sequence,
+        commit_time_ns: i64,
+        durable: Option<Sequence>,
+    ) {
+        let mut told = Vec::with_capacity(group.len());
+        let mut sequence = first;
+        for (index, batch) in (0..).zip(group) {
+            sequence = Sequence { counter: first.counter + index, ..first };
+            let row_count = batch.record.row_count();
+            let producer = batch.record.producer.clone().map(|producer| ProducerState {
+                id: producer.id,
+                number: producer.number,
+                sequence,
+                row_count,
+                time_ns: commit_time_ns,
+            });
+            self.insert_batch(batch.record, sequence, batch.grant, producer.clone());
+            if let Some(state) = producer {
+                self.queue.lock().producers.commit(state);
+            }
+            told.push((batch.cell, sequence, row_count, batch.refused));
+        }
+        self.state.commit_time(first, commit_time_ns);
+        self.state.publish(sequence, durable.unwrap_or(Sequence::ZERO));
+        let durable_sequence = self.state.snapshot().durable_sequence();
+        for (cell, sequence, row_count, refused) in told {
+            cell.tell(Ok(WriteOutcome {
+                sequence,
+                durable_sequence,
+                row_count,
+                refused,
+                already_applied: false,
+            }));
+        }
+        if self.wants_flush() {
+            self.wake_flush();
+        }
+    }
+
+    fn insert_batch(
+        &self,
+        record: Record,
+        sequence: Sequence,
+        grant: Grant,
+        producer: Option<ProducerState>,
+    ) {
+        let mut parts = vec![record];
+        if is_on(Bug::StraddleMemtables) {
+            parts = halves(parts);
+        }
+        let mut grant = Some(grant);
+        let last = parts.len() - 1;
+        for (index, part) in parts.into_iter().enumerate() {
+            self.state.insert(sequence, producer.clone(), |view| {
+                apply::apply(view, part, sequence, &self.budget, grant.take()).unwrap_or_else(
+                    |error| {
+                        // The batch was validated against this very catalog.
+                        self.poison(&format!("a committed batch did not apply: {error}"));
+                        None
+                    },
+                )
+            });
+            if index < last {
+                // The planted bug: a flush may come between the halves.
+                self.wake_flush();
+                self.executor.wait_until(&self.changed, Some(1), &mut || false);
+            }
+        }
+    }
+
+    /// Nothing of the group was kept; what was queued behind it was validated against it, and fails too.
+    fn fail(&self, group: Vec<Queued>, failure: &Failure) {
+        let behind = {
+            let mut queue = self.queue.lock();
+            queue.catalog = Arc::clone(self.state.snapshot().catalog());
+            queue.producers.forget_pending(&self.state.producers());
+            queue.bytes = 0;
+            std::mem::take(&mut queue.batches)
+        };
+        let retry = match failure {
+            Failure::Unknown(cause) => Failure::Poisoned(cause.clone()),
+            other => other.clone(),
+        };
+        let freed: usize = group.iter().chain(&behind).map(|batch| batch.grant.bytes()).sum();
+        for batch in group {
+            batch.cell.tell(Err(failure.clone()));
+        }
+        for batch in behind {
+            batch.cell.tell(Err(retry.clone()));
+        }
+        self.memtable_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// Refuses every write from now on.
+    pub fn poison(&self, cause: &str) {
+        let mut poisoned = self.poisoned.lock();
+        if poisoned.is_none() {
+            tracing::error!(cause, "writes are refused from now on");
+            *poisoned = Some(cause.to_owned());
+        }
+        drop(poisoned);
+        self.changed.notify();
+    }
+
+    /// Why writes are refused, if they are.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.poisoned.lock().clone()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        match self.poisoned() {
+            None => Ok(()),
+            Some(cause) => Err(Error::Poisoned { cause }),
+        }
+    }
+
+    /// Whether rows in memory or log files have reached the size at which they are flushed.
+    pub fn wants_flush(&self) -> bool {
+        self.memtable_bytes.load(Ordering::Relaxed) >= self.flush_bytes
+            || self.log.lock().size().1 >= self.log_bytes_max
+    }
+
+    /// Counts the rows in memory anew, after a flush.
+    pub fn recount_memory(&self) {
+        let view = self.state.view();
+        let memtables = view.tables.values().flat_map(|table| table.memtables());
+        let bytes = memtables.map(|memtable| memtable.stats().memory_bytes).sum::<usize>();
+        let queued: usize = self.queue.lock().batches.iter().map(|one| one.grant.bytes()).sum();
+        self.memtable_bytes.store(bytes + queued, Ordering::Relaxed);
+        self.changed.notify();
+    }
+
+    /// Makes the log durable and publishes that.
+    ///
+    /// # Errors
+    /// `Poisoned` when it fails, or had failed before.
+    pub fn sync(&self) -> Result<Sequence> {
+        self.check_poison()?;
+        let mut log = self.log.lock();
+        if let Err(error) = log.sync() {
+            drop(log);
+            self.poison(&format!("the log could not be synced: {error}"));
+            self.check_poison()?;
+        } else {
+            // Whatever is in the log by now was published, or will be by its leader, which holds this lock until it is.
+            let last = log.last();
+            drop(log);
+            self.state.publish(Sequence::ZERO, last.min(self.state.inserted()));
+        }
+        Ok(self.state.snapshot().durable_sequence())
+    }
+
+    fn check_poison(&self) -> Result<()> {
+        self.poisoned().map_or(Ok(()), |cause| Err(Error::Poisoned { cause }))
+    }
+
+    /// Freezes the memtables of all tables, and makes the log durable through them.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub fn freeze(&self) -> Result<Frozen> {
+        let frozen = self.state.freeze(&|_| true);
+        if !is_on(Bug::FlushBeforeLogDurable) {
+            self.sync()?;
+        }
+        self.check_poison()?;
+        Ok(frozen)
+    }
+
+    /// The number of the first log file that rows after `through` need.
+    #[must_use]
+    pub fn log_floor(&self, through: Sequence) -> u64 {
+        self.log.lock().floor_for(through.next())
+    }
+
+    /// Removes log files below `floor`.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn truncate_log(&self, floor: u64) -> Result<()> {
+        self.log.lock().truncate(floor)
+    }
+
+    /// Log files and their bytes.
+    #[must_use]
+    pub fn log_size(&self) -> (u64, u64) {
+        self.log.lock().size()
+    }
+
+    /// Nanoseconds by which the wall clock lies behind commit times.
+    #[must_use]
+    pub fn clock_behind_ns(&self) -> i64 {
+        self.log.lock().clock_behind_ns()
+    }
+
+    /// One step of the commit job: tickets that nobody awaits, then durability and its witness once the log is idle.
+    pub fn work(&self) -> crate::executor::JobStatus {
+        use crate::executor::JobStatus;
+        if self.lead() {
+            return JobStatus::More;
+        }
+        self.armed.store(false, Ordering::Release);
+        if self.poisoned().is_some() {
+            return JobStatus::Idle;
+        }
+        let Some(mut log) = self.log.try_lock() else { return JobStatus::After { ms: 1 } };
+        if !log.is_durable() {
+            drop(log);
+            let _ = self.sync();
+            return JobStatus::More;
+        }
+        if log.wants_witness()
+            && let Err((error, from_sync)) = log.witness()
+        {
+            drop(log);
+            tracing::warn!(%error, "no witness could be written");
+            if from_sync {
+                self.poison(&format!("the log could not be synced: {error}"));
+            }
+        }
+        JobStatus::Idle
+    }
+
+    /// Commits what is queued, makes everything durable with a witness, and takes no more writes.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.changed.notify();
+        while !self.queue.lock().batches.is_empty() {
+            if !self.lead() {
+                let mut ready = || !self.queue.lock().leading;
+                self.executor.wait_until(&self.changed, None, &mut ready);
+            }
+        }
+        self.sync()?;
+        let mut log = self.log.lock();
+        if log.wants_witness()
+            && let Err((error, _)) = log.witness()
+        {
+            tracing::warn!(%error, "no witness could be written at close");
+        }
+        Ok(())
+    }
+}
+
+/// Steps down and tells everyone, also where committing panicked.
+struct StepDown<'a>(&'a Pipeline);
+
+impl Drop for StepDown<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().leading = false;
+        self.0.changed.notify();
+    }
+}
+
+impl Queue {
+    /// As many batches as a group takes, from the front.
+    fn take_group(&mut self) -> Vec<Queued> {
+        if self.bytes <= LOG_GROUP_BYTES_MAX / 2 {
+            self.bytes = 0;
+            return std::mem::take(&mut self.batches);
+        }
+        let mut bytes = 0;
+        let fits = |batch: &&Queued| {
+            bytes += batch.encoded.len() + 4;
+            bytes <= LOG_GROUP_BYTES_MAX / 2
+        };
+        let count = self.batches.iter().take_while(fits).count().max(1);
+        let rest = self.batches.split_off(count);
+        let group = std::mem::replace(&mut self.batches, rest);
+        self.bytes = self.batches.iter().map(|batch| batch.encoded.len()).sum();
+        group
+    }
+}
+
+fn payload_of(group: &[Queued]) -> Vec<u8> {
+    let bytes = group.iter().map(|batch| batch.encoded.len() + 4).sum();
+    let mut payload = Vec::with_capacity(bytes);
+    for batch in group {
+        let len = u32::try_from(batch.encoded.len()).unwrap_or(u32::MAX);
+        payload.extend_from_slice(&len.to_le_bytes());
+        payload.extend_from_slice(&batch.encoded);
+    }
+    payload
+}
+
+/// Users write no system table.
+fn refuse_system_tables(batch: &Batch) -> Result<()> {
+    match batch
+        .tables
+        .iter()
+        .find(|rows| rows.table.starts_with(crate::catalog::SYSTEM_TABLE_PREFIX))
+    {
+        None => Ok(()),
+        Some(rows) => Err(Error::invalid(format!(
+            "table {:?} belongs to the system: names that begin with {:?} are reserved",
+            rows.table,
+            crate::catalog::SYSTEM_TABLE_PREFIX
+        ))),
+    }
+}
+
+/// The rows of a record in two halves, for a planted bug.
+fn halves(parts: Vec<Record>) -> Vec<Record> {
+    let mut out = Vec::new();
+    for mut record in parts {
+        let first: Vec<Rows> = record.rows.iter().map(|rows| part_of(rows, true)).collect();
+        let second: Vec<Rows> = record.rows.iter().map(|rows| part_of(rows, false)).collect();
+        let rest = Record { rows: second, ..Record::default() };
+        record.rows = first;
+        out.extend([record, rest]);
+    }
+    out
+}
+
+fn part_of(rows: &Rows, first: bool) -> Rows {
+    let middle = rows.row_count() / 2;
+    let range = if first { 0..middle } else { middle..rows.row_count() };
+    super::convert::keep_rows(rows, &range.collect::<Vec<_>>())
+}
+
+/// The folder of the log in the database directory `dir`.
+#[must_use]
+pub fn log_folder(dir: &std::path::Path) -> PathBuf {
+    dir.join(crate::format::names::WAL_FOLDER)
+}

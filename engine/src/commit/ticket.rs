@@ -1,0 +1,139 @@
+//! A submitted batch's receipt. Dropping it cancels nothing.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::pipeline::Pipeline;
+use super::prepare::RefusedRow;
+use crate::error::{Error, Result};
+use crate::model::Sequence;
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOutcome {
+    /// The batch's place in commit order.
+    pub sequence: Sequence,
+    /// Everything up to here, inclusive, survives a power cut.
+    pub durable_sequence: Sequence,
+    /// Rows committed.
+    pub row_count: u64,
+    /// Rows refused, where the batch allowed that.
+    pub refused: Vec<RefusedRow>,
+    /// Whether the producer's number had been applied before; nothing was written then.
+    pub already_applied: bool,
+}
+
+/// Why a whole group of batches failed: an error that can be told to each of them.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// Nothing was written; the error's parts, to be told to each.
+    Io { op: &'static str, path: std::path::PathBuf, kind: std::io::ErrorKind, text: String },
+    /// Nothing was written, for another reason.
+    Refused(String),
+    /// It may be found after reopening.
+    Unknown(String),
+    /// The log is poisoned; nothing was written.
+    Poisoned(String),
+}
+
+impl Failure {
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Io { op, path, source } => {
+                Self::Io { op, path: path.clone(), kind: source.kind(), text: source.to_string() }
+            }
+            Error::Poisoned { cause } => Self::Poisoned(cause.clone()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+
+    fn error(&self) -> Error {
+        match self {
+            Self::Io { op, path, kind, text } => {
+                Error::io(op, path, std::io::Error::new(*kind, text.clone()))
+            }
+            Self::Refused(text) => Error::Internal(text.clone()),
+            Self::Unknown(cause) => Error::OutcomeUnknown { cause: cause.clone() },
+            Self::Poisoned(cause) => Error::Poisoned { cause: cause.clone() },
+        }
+    }
+}
+
+/// What the pipeline tells of one batch.
+pub(super) type Told = std::result::Result<WriteOutcome, Failure>;
+type Listener = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+pub(super) struct Cell {
+    inner: Mutex<CellInner>,
+}
+
+#[derive(Default)]
+struct CellInner {
+    told: Option<Told>,
+    listeners: Vec<Listener>,
+}
+
+impl Cell {
+    pub(super) fn tell(&self, told: Told) {
+        let listeners = {
+            let mut inner = self.inner.lock();
+            inner.told = Some(told);
+            std::mem::take(&mut inner.listeners)
+        };
+        for listener in listeners {
+            listener();
+        }
+    }
+
+    pub(super) fn told(&self) -> Option<Told> {
+        self.inner.lock().told.clone()
+    }
+
+    /// Calls `listener` when the batch is done, at once if it is.
+    fn listen(&self, listener: Listener) {
+        let mut inner = self.inner.lock();
+        if inner.told.is_none() {
+            inner.listeners.push(listener);
+            return;
+        }
+        drop(inner);
+        listener();
+    }
+}
+
+/// The receipt of a submitted batch.
+pub struct Ticket {
+    pub(super) cell: Arc<Cell>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) repeats: bool,
+}
+
+impl Ticket {
+    /// The outcome, if there is one yet.
+    #[must_use]
+    pub fn poll(&self) -> Option<Result<WriteOutcome>> {
+        self.cell.told().map(|told| self.outcome(told))
+    }
+
+    /// Waits for the outcome. The waiter may write and sync the group itself.
+    ///
+    /// # Errors
+    /// `Io`: nothing of the batch was kept, a retry is safe. `OutcomeUnknown` after a failed sync. `Poisoned`.
+    pub fn wait(self) -> Result<WriteOutcome> {
+        let told = self.pipeline.wait_for(&self.cell);
+        self.outcome(told)
+    }
+
+    /// Calls `listener` when [`Self::poll`] has the outcome, and asks the commit job to see to it at once.
+    pub fn on_done(&self, listener: impl FnOnce() + Send + 'static) {
+        self.cell.listen(Box::new(listener));
+        self.pipeline.hurry();
+    }
+
+    fn outcome(&self, told: Told) -> Result<WriteOutcome> {
+        let outcome = told.map_err(|failure| failure.error())?;
+        Ok(WriteOutcome { already_applied: outcome.already_applied || self.repeats, ..outcome })
+    }
+}

@@ -1,0 +1,275 @@
+//! Flushing, merging and collecting: runs the plans, makes them durable in the manifest, and shows the result to readers.
+//! Here and in the log's beginnings are the only commits of the manifest.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::outcome::CompactReport;
+use crate::clock::Clock;
+use crate::commit::{IMPORT_PREFIX, Pipeline};
+use crate::compaction::{self, MergeInput, Plan};
+use crate::error::{Error, Result};
+use crate::flush::{self, SegmentTarget};
+use crate::format::names;
+use crate::manifest::{Change, Manifest, Version};
+use crate::model::{FileId, Sequence, TableSchema};
+use crate::snapshot::{Frozen, SegmentHandle, StateCell};
+use crate::tombstone::Tombstone;
+
+/// The owner of background work on files.
+pub(super) struct Maintenance {
+    /// The commit pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// What readers see.
+    pub state: Arc<StateCell>,
+    /// The manifest.
+    pub manifest: Arc<Manifest>,
+    /// Where segments go.
+    pub target: SegmentTarget,
+    /// The database's folder.
+    pub dir: std::path::PathBuf,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Segments in a window at which they are merged.
+    pub compact_segment_count: usize,
+    /// One flush or merge at a time.
+    pub one: Mutex<()>,
+    /// Segments that are no longer part of the database, but perhaps of a snapshot.
+    pub garbage: Mutex<Vec<Arc<SegmentHandle>>>,
+}
+
+impl Maintenance {
+    /// Writes all rows in memory to segments, and lets go of the log behind them.
+    ///
+    /// # Errors
+    /// `Io`: the rows stay in memory and log, a retry is safe. `Poisoned`.
+    #[tracing::instrument(level = "info", skip_all)]
+    pub(super) fn flush(&self) -> Result<()> {
+        let _one = self.one.lock();
+        let frozen = self.pipeline.freeze()?;
+        let version = self.manifest.version();
+        let mut added = Vec::new();
+        for (table, memtables) in frozen.tables.iter().filter(|(_, some)| !some.is_empty()) {
+            // The rows of a table that was dropped meanwhile go with it.
+            let Some(schema) = frozen.catalog.by_id(*table) else { continue };
+            added.extend(flush::write_segments(&self.target, schema, memtables)?);
+        }
+        let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
+        if nothing {
+            return Ok(());
+        }
+        self.install_flush(&version, &frozen, added)
+    }
+
+    fn install_flush(
+        &self,
+        version: &Version,
+        frozen: &Frozen,
+        added: Vec<crate::segment::SegmentInfo>,
+    ) -> Result<()> {
+        let added: Vec<Arc<_>> = added.into_iter().map(Arc::new).collect();
+        let removed: Vec<FileId> = version
+            .all_segments()
+            .filter(|segment| frozen.catalog.by_id(segment.table).is_none())
+            .map(|segment| segment.file_id)
+            .collect();
+        let floor = self.pipeline.log_floor(frozen.through);
+        let mut changes =
+            vec![Change::Catalog { catalog: Arc::clone(&frozen.catalog), through: frozen.through }];
+        changes.extend(added.iter().cloned().map(Change::SegmentAdded));
+        changes.extend(removed.iter().copied().map(Change::SegmentRemoved));
+        for (table, memtables) in &frozen.tables {
+            if !memtables.is_empty() && frozen.catalog.by_id(*table).is_some() {
+                changes.push(Change::FlushedThrough { table: *table, through: frozen.through });
+            }
+        }
+        changes.extend(tombstone_changes(version, frozen));
+        let producers =
+            frozen.producers.iter().filter(|one| !one.id.starts_with(IMPORT_PREFIX)).cloned();
+        let producers: Vec<_> = producers.collect();
+        if producers != *version.producers {
+            changes.push(Change::Producers(Arc::new(producers)));
+        }
+        changes.extend(self.append_times()?.map(Change::CommitTimes));
+        if floor > version.log_floor {
+            changes.push(Change::LogFloor(floor));
+        }
+        self.commit(&changes)?;
+        let handles: Vec<_> = added.into_iter().map(|info| self.handle(info)).collect();
+        let done: Vec<_> = frozen.tables.iter().flat_map(|(_, some)| some.clone()).collect();
+        let gone = self.state.install(&handles, &removed, &done, &|_| false);
+        self.garbage.lock().extend(gone);
+        self.pipeline.recount_memory();
+        self.pipeline.truncate_log(floor)?;
+        self.collect()
+    }
+
+    fn append_times(&self) -> Result<Option<crate::manifest::CommitTimesRef>> {
+        let target = &self.target;
+        self.state.with_times(|times| {
+            times.append_to_file(
+                target.vfs.as_ref(),
+                target.rng.as_ref(),
+                &self.dir,
+                target.database_id,
+            )
+        })
+    }
+
+    /// Makes an edit durable; doubt about its fate poisons the engine.
+    fn commit(&self, changes: &[Change]) -> Result<Arc<Version>> {
+        if let Some(cause) = self.pipeline.poisoned() {
+            return Err(Error::Poisoned { cause });
+        }
+        self.manifest.commit(changes).inspect_err(|error| {
+            if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
+                self.pipeline.poison(&format!("the manifest refused an edit: {error}"));
+            }
+        })
+    }
+
+    fn handle(&self, info: Arc<crate::segment::SegmentInfo>) -> Arc<SegmentHandle> {
+        let (vfs, folder) = (Arc::clone(&self.target.vfs), self.target.folder.clone());
+        SegmentHandle::new(vfs, folder, self.target.database_id, info)
+    }
+
+    /// Merges segments of all tables: with `settle` everything that can be, else what the segment count asks for.
+    ///
+    /// # Errors
+    /// `Corrupt` for a damaged segment: it stays, and so do the others of its window. `Io`. `Poisoned`.
+    #[tracing::instrument(level = "info", skip_all)]
+    pub(super) fn compact(&self, settle: bool) -> Result<CompactReport> {
+        let mut report = CompactReport::default();
+        let catalog = Arc::clone(&self.state.view().catalog);
+        for schema in catalog.tables() {
+            for plan in self.plans(schema, settle) {
+                let _one = self.one.lock();
+                self.merge(schema, &plan, &mut report)?;
+            }
+        }
+        self.collect()?;
+        Ok(report)
+    }
+
+    fn plans(&self, schema: &TableSchema, settle: bool) -> Vec<Plan> {
+        let version = self.manifest.version();
+        let tombstones = self.state.view().table(schema.id).tombstones.clone();
+        compaction::plan(
+            version.segments_of(schema.id),
+            &tombstones,
+            self.horizon(schema, &version),
+            self.compact_segment_count,
+            self.target.window_rows_min,
+            settle,
+        )
+    }
+
+    /// Versions up to here need not be told apart any more: `history` of commit time lies behind them, and they are in segments.
+    fn horizon(&self, schema: &TableSchema, version: &Version) -> Sequence {
+        let moment = self.clock.wall_ns().saturating_sub(schema.history_ns);
+        let old = self.state.with_times(|times| times.sequence_at(moment)).unwrap_or_default();
+        old.min(version.flushed_through(schema.id))
+    }
+
+    fn merge(&self, schema: &TableSchema, plan: &Plan, report: &mut CompactReport) -> Result<()> {
+        let version = self.manifest.version();
+        let present = |input: &Arc<_>| version.segments_of(schema.id).contains(input);
+        if !plan.inputs.iter().all(present) {
+            // Another job was faster.
+            return Ok(());
+        }
+        let table = self.state.view().table(schema.id);
+        let named = |handle: &&Arc<SegmentHandle>| plan.inputs.contains(handle.info());
+        let readers = table
+            .segments
+            .iter()
+            .filter(named)
+            .map(|handle| handle.reader())
+            .collect::<Result<_>>()?;
+        let merged = compaction::merge_segments(
+            &self.target,
+            &MergeInput {
+                schema,
+                window: plan.window,
+                readers,
+                tombstones: &table.tombstones,
+                horizon: self.horizon(schema, &version),
+            },
+        )?;
+        let merged = merged.map(Arc::new);
+        let removed: Vec<FileId> = plan.inputs.iter().map(|input| input.file_id).collect();
+        let mut changes: Vec<Change> = merged.iter().cloned().map(Change::SegmentAdded).collect();
+        changes.extend(removed.iter().copied().map(Change::SegmentRemoved));
+        let kept = version.segments_of(schema.id).iter().filter(|one| !plan.inputs.contains(one));
+        let kept: Vec<_> = kept.chain(&merged).cloned().collect();
+        let flushed = version.flushed_through(schema.id);
+        let mut applied: Vec<Sequence> = version
+            .tombstones_of(schema.id)
+            .iter()
+            .filter(|one| compaction::removable(one, kept.iter(), flushed))
+            .map(|one| one.sequence)
+            .collect();
+        applied.dedup();
+        changes.extend(
+            applied
+                .iter()
+                .map(|sequence| Change::TombstoneRemoved { table: schema.id, sequence: *sequence }),
+        );
+        self.commit(&changes)?;
+        report.segments_before += plan.inputs.len() as u64;
+        report.bytes_before += plan.inputs.iter().map(|input| input.len_bytes).sum::<u64>();
+        report.segments_after += u64::from(merged.is_some());
+        report.bytes_after += merged.as_ref().map_or(0, |info| info.len_bytes);
+        let handles: Vec<_> = merged.into_iter().map(|info| self.handle(info)).collect();
+        let is_applied =
+            |one: &Tombstone| one.table == schema.id && applied.contains(&one.sequence);
+        let gone = self.state.install(&handles, &removed, &[], &is_applied);
+        self.garbage.lock().extend(gone);
+        Ok(())
+    }
+
+    /// Removes the files of segments that no snapshot reads any more.
+    ///
+    /// # Errors
+    /// `Io`: what is left is removed later, at the latest by the next opening.
+    pub(super) fn collect(&self) -> Result<()> {
+        let mut garbage = self.garbage.lock();
+        let before = garbage.len();
+        let mut failed = None;
+        garbage.retain(|handle| {
+            if Arc::strong_count(handle) > 1 || failed.is_some() {
+                return true;
+            }
+            let path = self.target.folder.join(names::segment_file(handle.info().file_id));
+            match self.target.vfs.remove(&path) {
+                Err(error) if !error.is_not_found() => {
+                    failed = Some(error);
+                    true
+                }
+                _ => false,
+            }
+        });
+        if garbage.len() < before {
+            self.target.vfs.sync_dir(&self.target.folder)?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Tombstones that the manifest lacks, and those of tables that are gone.
+fn tombstone_changes(version: &Version, frozen: &Frozen) -> Vec<Change> {
+    let new = frozen.tombstones.iter().filter(|one| one.sequence > version.catalog_sequence);
+    let mut changes: Vec<Change> =
+        new.map(|one| Change::TombstoneAdded(Arc::new(one.clone()))).collect();
+    for (table, known) in &version.tombstones {
+        if frozen.catalog.by_id(*table).is_some() {
+            continue;
+        }
+        let mut sequences: Vec<Sequence> = known.iter().map(|one| one.sequence).collect();
+        sequences.dedup();
+        let removed = |sequence| Change::TombstoneRemoved { table: *table, sequence };
+        changes.extend(sequences.into_iter().map(removed));
+    }
+    changes
+}

@@ -1,0 +1,403 @@
+//! The handle of a database: the public operations, each a few steps over the layers below.
+
+mod jobs;
+mod maintain;
+mod open;
+mod options;
+mod outcome;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use self::jobs::Jobs;
+use self::maintain::Maintenance;
+use crate::budget::MemoryBudget;
+use crate::catalog::{self, CatalogChange};
+pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
+use crate::error::{Error, Result};
+use crate::model::{
+    Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
+};
+use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
+use crate::snapshot::Snapshot;
+use crate::tombstone::Tombstone;
+use crate::vfs::LockGuard;
+pub use options::{Environment, Options};
+pub use outcome::{
+    CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
+};
+
+/// An open database. Clones share it; the last one dropped closes it.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    maintenance: Arc<Maintenance>,
+    budget: Arc<MemoryBudget>,
+    recovery: RecoveryReport,
+    jobs: Jobs,
+    writable: bool,
+    closed: AtomicBool,
+    lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+impl Db {
+    /// Opens a database for writing; one process at a time can.
+    ///
+    /// # Errors
+    /// `Locked` with the holder's name; `NotADatabase`; `UnsupportedVersion`; `Corrupt` for damage in manifest or log; `Io`.
+    #[tracing::instrument(level = "info", skip_all, fields(dir = %options.dir.display()))]
+    pub fn open(options: Options) -> Result<Self> {
+        Self::open_as(options, true)
+    }
+
+    /// Opens a database for reading, beside other readers. Writes nothing but its lock. Of a log that is damaged in the middle the rows
+    /// before the damage are served, and [`Self::recovery`] tells of it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[tracing::instrument(level = "info", skip_all, fields(dir = %options.dir.display()))]
+    pub fn open_read_only(options: Options) -> Result<Self> {
+        Self::open_as(options, false)
+    }
+
+    fn open_as(options: Options, writable: bool) -> Result<Self> {
+        let opened = open::open(&options, writable)?;
+        let executor = &options.environment.executor;
+        let background = options.background && writable;
+        let jobs = Jobs::start(executor, &opened.maintenance, background);
+        let inner = Inner {
+            maintenance: opened.maintenance,
+            budget: opened.budget,
+            recovery: opened.recovery,
+            jobs,
+            writable,
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(Some(opened.lock)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
+    fn check_writable(&self, what: &'static str) -> Result<()> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if self.inner.writable { Ok(()) } else { Err(Error::ReadOnly(what)) }
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// `TableExists`; `Invalid` and `OverLimit` for names and types; those of writes.
+    pub fn create_table(&self, name: &str, options: TableOptions) -> Result<WriteOutcome> {
+        self.change(&|catalog| {
+            let change = CatalogChange::CreateTable(catalog.plan_table(name, &options));
+            catalog.apply(&change)?;
+            Ok((vec![change], Vec::new()))
+        })
+    }
+
+    /// Drops a table with its rows. What was imported into it can be imported anew.
+    ///
+    /// # Errors
+    /// `UnknownTable`; those of writes.
+    pub fn drop_table(&self, name: &str) -> Result<WriteOutcome> {
+        self.change(&|catalog| {
+            let change = CatalogChange::DropTable { table: catalog.get(name)?.id };
+            catalog.apply(&change)?;
+            Ok((vec![change], Vec::new()))
+        })
+    }
+
+    fn change(
+        &self,
+        build: &dyn Fn(&catalog::Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
+    ) -> Result<WriteOutcome> {
+        self.check_writable("change tables")?;
+        self.inner.maintenance.pipeline.submit_change(build)?.wait()
+    }
+
+    /// Queues a batch; its [`Ticket`] tells when it is committed.
+    ///
+    /// # Errors
+    /// Those of validation; `Overloaded` while memory is full; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
+    #[tracing::instrument(level = "trace", skip_all)]
+    pub fn submit(&self, batch: Batch) -> Result<Ticket> {
+        self.check_writable("write")?;
+        self.inner.maintenance.pipeline.submit(batch, false)
+    }
+
+    /// Commits a batch and waits for it.
+    ///
+    /// # Errors
+    /// As [`Self::submit`] and [`Ticket::wait`].
+    #[tracing::instrument(level = "trace", skip_all)]
+    pub fn write(&self, batch: Batch) -> Result<WriteOutcome> {
+        self.check_writable("write")?;
+        self.inner.maintenance.pipeline.submit(batch, true)?.wait()
+    }
+
+    /// Deletes the rows of `table` that the tag conditions and the range select, among those committed before.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `UnknownColumn`; `Invalid` for conditions on fields; those of writes.
+    #[tracing::instrument(level = "info", skip_all, fields(table = %table))]
+    pub fn delete(
+        &self,
+        table: &str,
+        predicate: &Predicate,
+        range: TimeRange,
+    ) -> Result<DeleteOutcome> {
+        self.check_writable("delete")?;
+        if !predicate.fields.is_empty() {
+            return Err(Error::invalid("deletes select by tags and time, not by fields"));
+        }
+        if table.starts_with(catalog::SYSTEM_TABLE_PREFIX) {
+            return Err(Error::invalid(format!("table {table:?} belongs to the system")));
+        }
+        let outcome = self.change(&|catalog| {
+            let schema = catalog.get(table)?;
+            let tags = bind_tags(schema, predicate)?;
+            let tags =
+                tags.into_iter().map(|(at, filter)| (u32::try_from(at).unwrap_or(0), filter));
+            let tombstone = Tombstone {
+                table: schema.id,
+                sequence: Sequence::ZERO,
+                tags: tags.collect(),
+                range,
+            };
+            Ok((Vec::new(), vec![tombstone]))
+        })?;
+        // What the deletion hides is what the sequence before it shows.
+        let sequence = outcome.sequence;
+        let before = Sequence { counter: sequence.counter - 1, ..sequence };
+        let request =
+            ScanRequest::new(table).predicate(predicate.clone()).range(range).columns(&[]);
+        let mut row_count = 0;
+        for batch in self.snapshot().back_to(before).scan(&request)? {
+            row_count += batch?.row_count() as u64;
+        }
+        Ok(DeleteOutcome { sequence, row_count })
+    }
+
+    /// Everything that is committed by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.maintenance.state.snapshot()
+    }
+
+    /// What was committed up to `sequence`, inclusive.
+    ///
+    /// # Errors
+    /// `SnapshotLost` for a sequence that was lost with an unsynced log, or lies beyond the last. Reads give `SnapshotExpired` where a
+    /// table does not keep so old versions.
+    pub fn snapshot_at(&self, sequence: Sequence) -> Result<Snapshot> {
+        let snapshot = self.snapshot();
+        let lost = self.inner.maintenance.manifest.version().lost(sequence);
+        let beyond = (sequence > snapshot.sequence()).then_some(snapshot.sequence());
+        match lost.or(beyond) {
+            Some(recovered) => Err(Error::SnapshotLost { sequence, recovered }),
+            None => Ok(snapshot.back_to(sequence)),
+        }
+    }
+
+    /// What was committed at or before `time_ns`, to the commit clock's 100 ms.
+    ///
+    /// # Errors
+    /// `SnapshotExpired` for a moment before what is kept.
+    pub fn snapshot_as_of(&self, time_ns: i64) -> Result<Snapshot> {
+        let at = self.inner.maintenance.state.with_times(|times| times.sequence_at(time_ns));
+        let snapshot = self.snapshot();
+        let Some(sequence) = at else {
+            return Err(Error::SnapshotExpired {
+                sequence: Sequence::ZERO,
+                detail: format!("no commit times are kept back to {time_ns} ns"),
+            });
+        };
+        Ok(snapshot.back_to(sequence))
+    }
+
+    /// Scans what is committed by now.
+    ///
+    /// # Errors
+    /// As [`Snapshot::scan`].
+    pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
+        self.snapshot().scan(request)
+    }
+
+    /// Aggregates what is committed by now.
+    ///
+    /// # Errors
+    /// As [`Snapshot::aggregate`].
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Vec<AggregateRow>> {
+        self.snapshot().aggregate(request)
+    }
+
+    /// The last row of each series by now.
+    ///
+    /// # Errors
+    /// As [`Snapshot::latest`].
+    pub fn latest(&self, request: &ScanRequest) -> Result<ScanBatch> {
+        self.snapshot().latest(request)
+    }
+
+    /// The names of the tables that users made, sorted.
+    #[must_use]
+    pub fn table_names(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let names = snapshot.catalog().names();
+        names
+            .filter(|name| !name.starts_with(catalog::SYSTEM_TABLE_PREFIX))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The schema of a table.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub fn table_schema(&self, name: &str) -> Result<Arc<TableSchema>> {
+        self.snapshot().table(name)
+    }
+
+    /// How far the import `producer` has come; none where it has not begun.
+    ///
+    /// # Errors
+    /// As reads.
+    pub fn import_progress(&self, producer: &str) -> Result<Option<ImportProgress>> {
+        crate::commit::progress(&self.snapshot(), producer)
+    }
+
+    /// Writes all rows in memory to segments.
+    ///
+    /// # Errors
+    /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
+    pub fn flush(&self) -> Result<()> {
+        self.check_writable("flush")?;
+        self.inner.maintenance.flush()
+    }
+
+    /// Flushes, then merges segments as far as they can be, encoded as small as they can be.
+    ///
+    /// # Errors
+    /// As [`Self::flush`]; `Corrupt` for a damaged segment, which stays.
+    pub fn compact(&self) -> Result<CompactReport> {
+        self.check_writable("compact")?;
+        self.inner.maintenance.flush()?;
+        self.inner.maintenance.compact(true)
+    }
+
+    /// Figures.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let maintenance = &self.inner.maintenance;
+        let snapshot = self.snapshot();
+        let (log_file_count, log_bytes) = maintenance.pipeline.log_size();
+        let schemas = snapshot.catalog().tables();
+        let mut tables: Vec<TableStats> = schemas
+            .filter(|schema| !schema.name.starts_with(catalog::SYSTEM_TABLE_PREFIX))
+            .map(|schema| table_stats(&snapshot, &schema.name, schema.id))
+            .collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        let memtables = snapshot.view().tables.values();
+        let memtables = memtables.flat_map(|table| table.memtables());
+        let version = maintenance.manifest.version();
+        Stats {
+            tables,
+            database_id: format!("{:032x}", version.database_id),
+            sequence: snapshot.sequence(),
+            durable_sequence: snapshot.durable_sequence(),
+            log_file_count,
+            log_bytes,
+            memtable_bytes: memtables.map(|one| one.stats().memory_bytes as u64).sum(),
+            memory_used_bytes: self.inner.budget.used_bytes() as u64,
+            memory_limit_bytes: self.inner.budget.limit_bytes() as u64,
+            manifest_number: version.number,
+            poisoned: maintenance.pipeline.poisoned(),
+        }
+    }
+
+    /// Reads and checks every byte of the database.
+    ///
+    /// # Errors
+    /// `Io` where a file cannot be read at all for reasons other than damage. Damage is in the report.
+    #[tracing::instrument(level = "info", skip_all)]
+    pub fn verify(&self) -> Result<VerifyReport> {
+        verify::verify(&self.inner.maintenance)
+    }
+
+    /// Commits what is queued, makes it durable, ends the background work and lets go of the lock. Later calls do nothing.
+    ///
+    /// # Errors
+    /// `Poisoned` where the last sync failed, now or before.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
+        self.jobs.stop();
+        if self.writable {
+            // What is left is collected by the next opening.
+            let _ = self.maintenance.collect();
+        }
+        *self.lock.lock() = None;
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the database was dropped and could not be closed cleanly");
+        }
+    }
+}
+
+fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
+    let table = snapshot.view().table(id);
+    let mut stats = TableStats { name: name.to_owned(), ..TableStats::default() };
+    let mut widen = |first: i64, last: i64| {
+        let (min, max) = stats.times.unwrap_or((first, last));
+        stats.times = Some((min.min(first), max.max(last)));
+    };
+    for segment in &table.segments {
+        let info = segment.info();
+        widen(info.min_time, info.max_time);
+        stats.row_count += info.row_count;
+        stats.segment_count += 1;
+        stats.segment_bytes += info.len_bytes;
+        stats.series_count += u64::from(info.series_count);
+    }
+    for memtable in table.memtables() {
+        let found = memtable.stats();
+        if let Some((first, last)) = found.times {
+            let (min, max) = stats.times.unwrap_or((first, last));
+            stats.times = Some((min.min(first), max.max(last)));
+        }
+        stats.row_count += found.row_count;
+        stats.memory_rows += found.row_count;
+        stats.series_count += found.series_count;
+    }
+    stats.tombstone_count = table.tombstones.len() as u64;
+    stats
+}

@@ -1,0 +1,296 @@
+//! Opening: lock, manifest, log, and the state that they give (docs/decisions/0013-opening.md).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::maintain::Maintenance;
+use super::options::{Environment, Options};
+use super::outcome::RecoveryReport;
+use crate::budget::MemoryBudget;
+use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
+use crate::error::{Error, Result};
+use crate::flush::SegmentTarget;
+use crate::format::names;
+use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
+use crate::model::Sequence;
+use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
+use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
+use crate::wal::{self, RawRecord, Record, Recovery};
+
+/// Everything that an open database consists of.
+pub(super) struct Opened {
+    pub(super) maintenance: Arc<Maintenance>,
+    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) recovery: RecoveryReport,
+    pub(super) lock: Box<dyn LockGuard>,
+}
+
+/// Opens the database of `options`, for writing or reading.
+pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
+    let Environment { vfs, rng, .. } = options.environment.clone();
+    let dir = options.dir.as_path();
+    let state = Manifest::probe(vfs.as_ref(), dir)?;
+    let creates = writable && options.create;
+    match &state {
+        DirState::Foreign { detail } => return Err(not_one(dir, detail)),
+        DirState::Missing | DirState::Empty if !creates => {
+            let what = if state == DirState::Missing {
+                "there is no such directory"
+            } else {
+                "it is empty"
+            };
+            return Err(not_one(dir, what));
+        }
+        DirState::Missing => vfs.create_dir_all(dir)?,
+        _ => {}
+    }
+    let mode = if writable { LockMode::Exclusive } else { LockMode::Shared };
+    let holder = format!("process {}", std::process::id());
+    let lock = vfs.lock(&dir.join(names::LOCK_FILE), mode, &holder)?;
+    let manifest = match Manifest::probe(vfs.as_ref(), dir)? {
+        DirState::Database => Manifest::open(Arc::clone(&vfs), Arc::clone(&rng), dir, writable)?,
+        _ if writable => {
+            Manifest::create(Arc::clone(&vfs), Arc::clone(&rng), dir, rng.next_u128())?
+        }
+        _ => return Err(not_one(dir, "it is empty")),
+    };
+    let manifest = Arc::new(manifest);
+    let version = manifest.version();
+    let budget = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
+    let mut replay = Replay::new(&vfs, dir, &version, &budget)?;
+    let folder = commit::log_folder(dir);
+    let recovered = if vfs.exists(&folder)? || version.log_head.is_some() {
+        if writable && vfs.exists(&folder)? {
+            vfs.sync_dir(&folder)?;
+        }
+        wal::recover(
+            vfs.as_ref(),
+            &folder,
+            version.database_id,
+            version.log_floor,
+            version.log_head,
+            !writable,
+            &mut |record| replay.record(record),
+        )?
+    } else {
+        Recovery::default()
+    };
+    let last = recovered.last.unwrap_or_default().max(version_last(&version));
+    if writable {
+        sync_log(vfs.as_ref(), &recovered)?;
+        remove_orphans(vfs.as_ref(), dir, &version)?;
+    }
+    let recovery = report(&recovered, last);
+    let state = StateCell::new(replay.view, last, replay.producers, replay.times);
+    let durable = if writable { last } else { version_last(&version) };
+    let opened = Opening { options, manifest, version, budget, recovered, last, durable };
+    opened.assemble(Arc::new(state), recovery, lock)
+}
+
+fn not_one(dir: &Path, detail: &str) -> Error {
+    Error::NotADatabase { path: dir.to_path_buf(), detail: detail.to_owned() }
+}
+
+/// The last sequence that the manifest knows of.
+fn version_last(version: &Version) -> Sequence {
+    let flushed = version.flushed_through.values().copied().max().unwrap_or_default();
+    let lost = version.incarnations.last().map(|(_, last)| *last).unwrap_or_default();
+    flushed.max(version.catalog_sequence).max(lost)
+}
+
+struct Opening<'a> {
+    options: &'a Options,
+    manifest: Arc<Manifest>,
+    version: Arc<Version>,
+    budget: Arc<MemoryBudget>,
+    recovered: Recovery,
+    last: Sequence,
+    durable: Sequence,
+}
+
+impl Opening<'_> {
+    fn assemble(
+        self,
+        state: Arc<StateCell>,
+        recovery: RecoveryReport,
+        lock: Box<dyn LockGuard>,
+    ) -> Result<Opened> {
+        let Environment { vfs, clock, rng, executor } = self.options.environment.clone();
+        let dir = self.options.dir.clone();
+        state.set_durable(self.durable);
+        let sizes = LogSizes {
+            file_bytes: self.options.log_file_bytes,
+            prepare_bytes: self.options.log_prepare_bytes,
+        };
+        let environment = (Arc::clone(&vfs), Arc::clone(&clock), Arc::clone(&rng));
+        let manifest = Arc::clone(&self.manifest);
+        let log = Log::new(environment, manifest, dir.clone(), sizes, self.recovered, self.last)?;
+        let limit = self.budget.limit_bytes();
+        let flush_bytes = self.options.flush_bytes.unwrap_or(limit / 4).max(1);
+        let pipeline = Pipeline::new(Parts {
+            log,
+            state: Arc::clone(&state),
+            budget: Arc::clone(&self.budget),
+            memtable_bytes_max: (flush_bytes.saturating_mul(2)).min(limit / 2).max(flush_bytes),
+            flush_bytes,
+            log_bytes_max: self.options.log_bytes_max,
+            clock: Arc::clone(&clock),
+            executor,
+        });
+        let target = SegmentTarget {
+            vfs,
+            folder: dir.join(names::SEGMENTS_FOLDER),
+            rng,
+            database_id: self.version.database_id,
+            window_rows_min: self.options.window_rows_min,
+        };
+        let maintenance = Maintenance {
+            pipeline,
+            state,
+            manifest: self.manifest,
+            target,
+            dir,
+            clock,
+            compact_segment_count: self.options.compact_segment_count,
+            one: Mutex::new(()),
+            garbage: Mutex::new(Vec::new()),
+        };
+        let maintenance = Arc::new(maintenance);
+        Ok(Opened { maintenance, budget: self.budget, recovery, lock })
+    }
+}
+
+/// The state as manifest and log give it.
+struct Replay<'a> {
+    version: &'a Version,
+    budget: &'a Arc<MemoryBudget>,
+    view: View,
+    producers: BTreeMap<String, ProducerState>,
+    times: CommitTimes,
+    dir: &'a Path,
+}
+
+impl<'a> Replay<'a> {
+    fn new(
+        vfs: &Arc<dyn Vfs>,
+        dir: &'a Path,
+        version: &'a Version,
+        budget: &'a Arc<MemoryBudget>,
+    ) -> Result<Self> {
+        let folder = dir.join(names::SEGMENTS_FOLDER);
+        let mut view = View { catalog: Arc::clone(&version.catalog), tables: BTreeMap::new() };
+        for schema in version.catalog.tables() {
+            let handle = |info: &Arc<_>| {
+                let vfs = Arc::clone(vfs);
+                SegmentHandle::new(vfs, folder.clone(), version.database_id, Arc::clone(info))
+            };
+            let tombstones = version.tombstones_of(schema.id).iter();
+            let table = TableView {
+                segments: version.segments_of(schema.id).iter().map(handle).collect(),
+                tombstones: Arc::new(tombstones.map(|one| one.as_ref().clone()).collect()),
+                ..TableView::default()
+            };
+            view.tables.insert(schema.id, Arc::new(table));
+        }
+        let times = match &version.commit_times {
+            Some(found) => CommitTimes::load(vfs.as_ref(), dir, version.database_id, found)?,
+            None => CommitTimes::new(),
+        };
+        let producers = version.producers.iter().map(|one| (one.id.clone(), one.clone())).collect();
+        Ok(Self { version, budget, view, producers, times, dir })
+    }
+
+    fn record(&mut self, raw: RawRecord<'_>) -> Result<()> {
+        let corrupt = |detail: String| {
+            Error::corrupt(commit::log_folder(self.dir), raw.offset, "log record", detail)
+        };
+        let mut record = Record::decode(raw.bytes)
+            .map_err(|error| corrupt(format!("record {}: {error}", raw.sequence)))?;
+        self.times.push(raw.sequence, raw.commit_time_ns);
+        if raw.sequence <= self.version.catalog_sequence {
+            // Schema, deletions and producers up to there are in the manifest.
+            record.catalog.clear();
+            record.deletions.clear();
+            record.producer = None;
+        }
+        let catalog = match record.catalog.as_slice() {
+            [] => Arc::clone(&self.view.catalog),
+            changes => Arc::new(
+                self.view
+                    .catalog
+                    .apply_system_all(changes)
+                    .map_err(|error| corrupt(format!("record {}: {error}", raw.sequence)))?,
+            ),
+        };
+        record.rows.retain(|rows| {
+            raw.sequence > self.version.flushed_through(rows.table)
+                && catalog.by_id(rows.table).is_some()
+        });
+        record.deletions.retain(|one| catalog.by_id(one.table).is_some());
+        if let Some(producer) = record.producer.take()
+            && !producer.id.starts_with(IMPORT_PREFIX)
+        {
+            let state = ProducerState {
+                id: producer.id,
+                number: producer.number,
+                sequence: raw.sequence,
+                row_count: record.row_count(),
+                time_ns: raw.commit_time_ns,
+            };
+            self.producers.insert(state.id.clone(), state);
+        }
+        if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, None)? {
+            self.view = next;
+        }
+        Ok(())
+    }
+}
+
+/// What recovery read may be in memory alone: nothing is called durable before it is.
+fn sync_log(vfs: &dyn Vfs, recovered: &Recovery) -> Result<()> {
+    for file in &recovered.files {
+        vfs.open(&file.path, OpenMode::Write)?.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Removes segments that the manifest does not name: writing them was cut short, or their removal was.
+fn remove_orphans(vfs: &dyn Vfs, dir: &Path, version: &Version) -> Result<()> {
+    let folder = dir.join(names::SEGMENTS_FOLDER);
+    if !vfs.exists(&folder)? {
+        vfs.create_dir_all(&folder)?;
+        vfs.sync_dir(dir)?;
+        return Ok(());
+    }
+    // The folder's own name may not be durable either, if its making was cut short.
+    vfs.sync_dir(dir)?;
+    for name in vfs.list(&folder)? {
+        let known = names::parse_segment_file(&name)
+            .map(|id| version.all_segments().any(|segment| segment.file_id == id));
+        let orphan = known == Some(false) || name.ends_with(names::TEMPORARY_SUFFIX);
+        if orphan {
+            vfs.remove(&folder.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn report(recovered: &Recovery, last: Sequence) -> RecoveryReport {
+    RecoveryReport {
+        record_count: recovered.record_count,
+        last,
+        torn_tail: recovered
+            .torn
+            .clone()
+            .map(|torn| (torn.path, torn.offset, torn.len_bytes, torn.detail)),
+        damage: recovered.damage.as_ref().map(ToString::to_string),
+    }
+}
+
+/// A quarter of the smaller of the machine's memory and the cgroup's limit; 1 GiB where neither is told.
+fn default_memory_bytes() -> usize {
+    chronolith_sys::memory::available_bytes().map_or(1 << 30, |bytes| bytes / 4)
+}

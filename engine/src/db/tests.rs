@@ -1,0 +1,166 @@
+//! The handle from end to end on a simulated disk.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::executor::DeterministicExecutor;
+use crate::model::{MergeMode, RowBuilder, Value};
+use crate::rng::SeededRng;
+use crate::vfs::sim::SimVfs;
+
+fn environment(vfs: &SimVfs, seed: u64) -> Environment {
+    Environment {
+        vfs: Arc::new(vfs.clone()),
+        clock: Arc::new(ManualClock::at(1_700_000_000_000_000_000)),
+        rng: Arc::new(SeededRng::new(seed)),
+        executor: Arc::new(DeterministicExecutor::new(seed)),
+    }
+}
+
+fn options(vfs: &SimVfs, seed: u64) -> Options {
+    Options {
+        log_prepare_bytes: 4096,
+        background: false,
+        memory_bytes: Some(64 << 20),
+        environment: environment(vfs, seed),
+        ..Options::new("/db")
+    }
+}
+
+fn table(merge: MergeMode) -> TableOptions {
+    TableOptions { tags: vec!["symbol".into()], merge, ..TableOptions::default() }
+}
+
+fn rows(merge: MergeMode, rows: &[(i64, &str, f64)]) -> Batch {
+    let mut builder = RowBuilder::new("ticks").create_if_missing(table(merge));
+    for (time, symbol, price) in rows {
+        builder.push(*time, &[("symbol", symbol)], &[("price", Value::F64(*price))]);
+    }
+    Batch::new().with(builder.build().unwrap())
+}
+
+fn all(db: &Db) -> Vec<(String, i64, Value)> {
+    let mut found = Vec::new();
+    for batch in db.scan(&ScanRequest::new("ticks")).unwrap() {
+        let batch = batch.unwrap();
+        for run in &batch.series {
+            for row in run.rows.clone() {
+                found.push((run.key.tag(0).to_owned(), batch.time()[row], batch.value(0, row)));
+            }
+        }
+    }
+    found
+}
+
+fn row(symbol: &str, time: i64, price: f64) -> (String, i64, Value) {
+    (symbol.to_owned(), time, Value::F64(price))
+}
+
+#[test]
+fn rows_survive_reopening_flushing_and_merging() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::Append;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(mode, &[(20, "B", 2.0), (10, "A", 1.0)])).unwrap();
+    db.write(rows(mode, &[(5, "B", 0.5), (20, "B", 3.0)])).unwrap();
+    let expected = [row("A", 10, 1.0), row("B", 5, 0.5), row("B", 20, 2.0), row("B", 20, 3.0)];
+    assert_eq!(all(&db), expected);
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert_eq!(all(&db), expected, "after reopening");
+    db.flush().unwrap();
+    assert_eq!(all(&db), expected, "after a flush");
+    db.write(rows(mode, &[(15, "B", 9.0)])).unwrap();
+    db.compact().unwrap();
+    drop(db);
+    let db = Db::open(options(&vfs, 3)).unwrap();
+    let expected = [
+        row("A", 10, 1.0),
+        row("B", 5, 0.5),
+        row("B", 15, 9.0),
+        row("B", 20, 2.0),
+        row("B", 20, 3.0),
+    ];
+    assert_eq!(all(&db), expected, "after a merge");
+    assert_eq!(db.verify().unwrap().damage, []);
+    let latest = db.latest(&ScanRequest::new("ticks")).unwrap();
+    assert_eq!(latest.time(), [10, 20]);
+    assert_eq!(latest.value(0, 1), Value::F64(3.0));
+}
+
+#[test]
+fn the_later_row_replaces_the_earlier_wherever_they_are() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::LastRow;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(mode, &[(10, "A", 1.0), (10, "A", 2.0)])).unwrap();
+    db.flush().unwrap();
+    let old = db.snapshot();
+    db.write(rows(mode, &[(10, "A", 3.0)])).unwrap();
+    assert_eq!(all(&db), [row("A", 10, 3.0)]);
+    db.flush().unwrap();
+    db.compact().unwrap();
+    assert_eq!(all(&db), [row("A", 10, 3.0)]);
+    let batch = old.scan(&ScanRequest::new("ticks")).unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.value(0, 0), Value::F64(2.0), "a snapshot does not change");
+    let again = db.snapshot_at(old.sequence()).unwrap();
+    let batch = again.scan(&ScanRequest::new("ticks")).unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.value(0, 0), Value::F64(2.0), "versions within the history are kept");
+}
+
+#[test]
+fn deletions_hide_what_was_there_and_nothing_later() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::Append;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(mode, &[(10, "A", 1.0), (11, "A", 1.5), (10, "B", 2.0)])).unwrap();
+    db.flush().unwrap();
+    let outcome =
+        db.delete("ticks", &Predicate::tag("symbol", "A"), TimeRange::new(0, 11)).unwrap();
+    assert_eq!(outcome.row_count, 1);
+    db.write(rows(mode, &[(10, "A", 7.0)])).unwrap();
+    let expected = [row("A", 10, 7.0), row("A", 11, 1.5), row("B", 10, 2.0)];
+    assert_eq!(all(&db), expected);
+    db.compact().unwrap();
+    assert_eq!(all(&db), expected);
+    drop(db);
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert_eq!(all(&db), expected);
+}
+
+#[test]
+fn a_producer_is_counted_across_reopening_and_flushing() {
+    let vfs = SimVfs::new(1);
+    let batch = |number| rows(MergeMode::Append, &[(10, "A", 1.0)]).producer("p", number);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(batch(1)).unwrap();
+    let gap = db.write(batch(3)).unwrap_err();
+    assert!(matches!(gap, Error::SequenceGap { expected: 2, found: 3, .. }), "{gap}");
+    db.write(batch(2)).unwrap();
+    assert!(db.write(batch(2)).unwrap().already_applied);
+    db.flush().unwrap();
+    drop(db);
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert!(db.write(batch(2)).unwrap().already_applied);
+    assert!(db.write(batch(1)).unwrap().already_applied);
+    db.write(batch(3)).unwrap();
+    assert_eq!(all(&db).len(), 3);
+}
+
+#[test]
+fn a_second_writer_is_told_who_is_there() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    let refused = Db::open(options(&vfs, 2)).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Locked { holder, .. } if holder.contains("process")),
+        "{refused}"
+    );
+    assert!(Db::open_read_only(options(&vfs, 2)).is_err());
+    db.close().unwrap();
+    let reader = Db::open_read_only(options(&vfs, 2)).unwrap();
+    assert!(Db::open_read_only(options(&vfs, 3)).is_ok());
+    assert!(matches!(reader.flush(), Err(Error::ReadOnly(_))));
+}

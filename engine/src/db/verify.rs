@@ -1,0 +1,122 @@
+//! Checking every byte: manifest, commit times, log, segments.
+
+use std::sync::Arc;
+
+use super::maintain::Maintenance;
+use super::outcome::{DamagedPart, VerifyReport};
+use crate::commit::log_folder;
+use crate::error::{Error, Result};
+use crate::format::names;
+use crate::manifest::{CommitTimes, Manifest};
+use crate::model::{ColumnId, TimeRange};
+use crate::segment::{self, BlockId};
+use crate::vfs::OpenMode;
+use crate::wal::{self, Record};
+
+pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    // The log must not be cut short while it is read.
+    let _one = maintenance.one.lock();
+    verify_manifest(maintenance, &mut report)?;
+    verify_log(maintenance, &mut report)?;
+    verify_segments(maintenance, &mut report);
+    Ok(report)
+}
+
+fn part(error: &Error) -> DamagedPart {
+    let path = match error {
+        Error::Corrupt(found) => found.path.clone(),
+        Error::Io { path, .. } | Error::UnsupportedVersion { path, .. } => path.clone(),
+        _ => std::path::PathBuf::new(),
+    };
+    DamagedPart { path, table: None, column: None, range: None, detail: error.to_string() }
+}
+
+fn count_file(maintenance: &Maintenance, path: &std::path::Path, report: &mut VerifyReport) {
+    report.file_count += 1;
+    if let Ok(file) = maintenance.target.vfs.open(path, OpenMode::Read) {
+        report.byte_count += file.len_bytes().unwrap_or(0);
+    }
+}
+
+fn verify_manifest(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()> {
+    let vfs = &maintenance.target.vfs;
+    let mut damage = Vec::new();
+    Manifest::verify(vfs, &maintenance.dir, &mut |error| damage.push(part(&error)))?;
+    report.damage.extend(damage);
+    let version = maintenance.manifest.version();
+    if let Some(times) = &version.commit_times {
+        let loaded = CommitTimes::load(vfs.as_ref(), &maintenance.dir, version.database_id, times);
+        report.damage.extend(loaded.err().map(|error| part(&error)));
+    }
+    let folder = maintenance.dir.join(names::MANIFEST_FOLDER);
+    for name in vfs.list(&folder)? {
+        count_file(maintenance, &folder.join(name), report);
+    }
+    Ok(())
+}
+
+fn verify_log(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()> {
+    let version = maintenance.manifest.version();
+    let vfs = maintenance.target.vfs.as_ref();
+    let folder = log_folder(&maintenance.dir);
+    if version.log_head.is_none() {
+        return Ok(());
+    }
+    let mut undecodable = Vec::new();
+    let recovered = wal::recover(
+        vfs,
+        &folder,
+        version.database_id,
+        version.log_floor,
+        version.log_head,
+        true,
+        &mut |raw| {
+            if let Err(error) = Record::decode(raw.bytes) {
+                let detail = format!("record {} at byte {}: {error}", raw.sequence, raw.offset);
+                let error = Error::corrupt(&folder, raw.offset, "log record", detail);
+                undecodable.push(part(&error));
+            }
+            Ok(())
+        },
+    )?;
+    report.damage.extend(undecodable);
+    report.damage.extend(recovered.damage.as_ref().map(part));
+    for (_, _, path) in wal::list(vfs, &folder)? {
+        count_file(maintenance, &path, report);
+    }
+    Ok(())
+}
+
+fn verify_segments(maintenance: &Maintenance, report: &mut VerifyReport) {
+    let version = maintenance.manifest.version();
+    let catalog = Arc::clone(&maintenance.state.view().catalog);
+    let target = &maintenance.target;
+    for info in version.all_segments() {
+        report.file_count += 1;
+        report.byte_count += info.len_bytes;
+        let schema = catalog.by_id(info.table);
+        let name_of = |id: ColumnId| schema.and_then(|schema| schema.field_by_id(id));
+        segment::verify(
+            target.vfs.as_ref(),
+            &target.folder,
+            target.database_id,
+            info,
+            &mut |damage| {
+                let column = damage.block.map(|block| match block {
+                    BlockId::Field(id) => {
+                        name_of(id).map_or_else(|| block.to_string(), |field| field.name.clone())
+                    }
+                    other => other.to_string(),
+                });
+                report.damage.push(DamagedPart {
+                    path: damage.path,
+                    table: schema.map(|schema| schema.name.clone()),
+                    column,
+                    range: damage.times.map(|(first, last)| TimeRange::inclusive(first, last)),
+                    detail: format!("{} at byte {}: {}", damage.what, damage.offset, damage.detail),
+                });
+            },
+        );
+    }
+}
