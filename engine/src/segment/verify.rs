@@ -1,7 +1,6 @@
 //! Checking every byte of a segment, and naming the extent of what is damaged.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
