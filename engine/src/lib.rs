@@ -24,7 +24,6 @@ pub mod snapshot;
 pub mod tombstone;
 pub mod vfs;
 pub mod wal;
-mod wire;
 
 pub use db::{Db, Environment, Options};
 pub use error::{Error, ErrorKind, Result};

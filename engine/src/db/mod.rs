@@ -288,7 +288,7 @@ impl Db {
     /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
     pub fn flush(&self) -> Result<()> {
         self.check_writable("flush")?;
-        self.inner.maintenance.flush()
+        self.inner.maintenance.flush().map(|_| ())
     }
 
     /// Flushes, then merges segments as far as they can be, encoded as small as they can be.

@@ -62,22 +62,18 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     let budget = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
     let mut replay = Replay::new(&vfs, dir, &version, &budget)?;
     let folder = commit::log_folder(dir);
-    let recovered = if vfs.exists(&folder)? || version.log_head.is_some() {
-        if writable && vfs.exists(&folder)? {
-            vfs.sync_dir(&folder)?;
-        }
-        wal::recover(
-            vfs.as_ref(),
-            &folder,
-            version.database_id,
-            version.log_floor,
-            version.log_head,
-            !writable,
-            &mut |record| replay.record(record),
-        )?
-    } else {
-        Recovery::default()
-    };
+    if writable && vfs.exists(&folder)? {
+        vfs.sync_dir(&folder)?;
+    }
+    let recovered = wal::recover(
+        vfs.as_ref(),
+        &folder,
+        version.database_id,
+        version.log_floor,
+        version.log_head,
+        !writable,
+        &mut |record| replay.record(record),
+    )?;
     let last = recovered.last.unwrap_or_default().max(version_last(&version));
     if writable {
         sync_log(vfs.as_ref(), &recovered)?;
@@ -130,11 +126,11 @@ impl Opening<'_> {
         let log = Log::new(environment, manifest, dir.clone(), sizes, self.recovered, self.last)?;
         let limit = self.budget.limit_bytes();
         let flush_bytes = self.options.flush_bytes.unwrap_or(limit / 4).max(1);
+        let memtable_bytes_max = flush_bytes.saturating_mul(2).min(limit / 2).max(flush_bytes);
         let pipeline = Pipeline::new(Parts {
             log,
             state: Arc::clone(&state),
-            budget: Arc::clone(&self.budget),
-            memtable_bytes_max: (flush_bytes.saturating_mul(2)).min(limit / 2).max(flush_bytes),
+            budget: self.budget.part(memtable_bytes_max),
             flush_bytes,
             log_bytes_max: self.options.log_bytes_max,
             clock: Arc::clone(&clock),
