@@ -159,7 +159,7 @@ pub(super) fn run(dir: &Path) -> CtlResult<()> {
     let acknowledged = acknowledged(&witnessed.lines);
     let batches: u64 = acknowledged.iter().sum();
     let rows = batches * BATCH_ROWS as u64;
-    show::killed(rows, &format!("{batches} batches"), witnessed.writing_ns)?;
+    show::killed(rows, &format!("{batches} batches"), &witnessed)?;
     let (db, open_ns) = show::reopen(dir)?;
     let found = check(&db, &acknowledged)?;
     show::intact(rows, found, open_ns, "nothing torn, nothing twice")?;
