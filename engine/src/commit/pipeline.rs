@@ -51,6 +51,15 @@ pub struct Parts {
     pub executor: Arc<dyn Executor>,
 }
 
+/// What a record without rows commits.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Changes of tables and columns.
+    pub catalog: Vec<CatalogChange>,
+    /// Deletions; their sequence is zero here.
+    pub deletions: Vec<Tombstone>,
+}
+
 /// Commits batches.
 pub struct Pipeline {
     queue: Mutex<Queue>,
@@ -172,12 +181,12 @@ impl Pipeline {
     /// Those of `build`; `Poisoned`; `Closed`.
     pub fn submit_change(
         self: &Arc<Self>,
-        build: &dyn Fn(&Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
+        build: &dyn Fn(&Catalog) -> Result<Changes>,
     ) -> Result<Ticket> {
         self.check_open()?;
         loop {
             let catalog = Arc::clone(&self.queue.lock().catalog);
-            let (changes, deletions) = build(&catalog)?;
+            let Changes { catalog: changes, deletions } = build(&catalog)?;
             let after = Arc::new(catalog.apply_system_all(&changes)?);
             let record = Record { catalog: changes, deletions, ..Record::default() };
             let prepared = Prepared { record, catalog: after, refused: Vec::new() };
