@@ -164,3 +164,15 @@ fn a_second_writer_is_told_who_is_there() {
     assert!(Db::open_read_only(options(&vfs, 3)).is_ok());
     assert!(matches!(reader.flush(), Err(Error::ReadOnly(_))));
 }
+
+#[test]
+fn a_series_in_a_segment_and_later_in_memory_is_replaced_in_both() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::LastRow;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(mode, &[(10, "A", 1.0), (10, "A", 2.0), (11, "A", 3.0)])).unwrap();
+    db.flush().unwrap();
+    // Disjoint in time: the segment's rows need no sequences, those in memory have them.
+    db.write(rows(mode, &[(20, "A", 4.0), (20, "A", 5.0)])).unwrap();
+    assert_eq!(all(&db), [row("A", 10, 2.0), row("A", 11, 3.0), row("A", 20, 5.0)]);
+}
