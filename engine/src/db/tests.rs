@@ -176,3 +176,22 @@ fn a_series_in_a_segment_and_later_in_memory_is_replaced_in_both() {
     db.write(rows(mode, &[(20, "A", 4.0), (20, "A", 5.0)])).unwrap();
     assert_eq!(all(&db), [row("A", 10, 2.0), row("A", 11, 3.0), row("A", 20, 5.0)]);
 }
+
+#[test]
+fn a_read_below_the_history_is_refused_not_wrong() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    let kept_for = |history_ns| TableOptions {
+        history_ns: Some(history_ns),
+        ..table(MergeMode::LastRow)
+    };
+    db.create_table("ticks", kept_for(0)).unwrap();
+    let old = db.write(rows(MergeMode::LastRow, &[(10, "A", 1.0)])).unwrap().sequence;
+    db.write(rows(MergeMode::LastRow, &[(10, "A", 2.0)])).unwrap();
+    db.flush().unwrap();
+    db.compact().unwrap();
+    let before = db.snapshot_at(old).unwrap();
+    let refused = before.scan(&ScanRequest::new("ticks")).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::SnapshotExpired { .. }), "{refused}");
+    assert_eq!(all(&db), [row("A", 10, 2.0)]);
+}

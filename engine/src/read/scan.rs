@@ -24,7 +24,7 @@ impl Snapshot {
     /// The rows that `request` selects, in the order series, time, commit.
     ///
     /// # Errors
-    /// `UnknownTable`, `UnknownColumn`, `WrongType`, `Invalid`; `Corrupt` and `Io` here and from the iterator, which then ends.
+    /// `UnknownTable`, `UnknownColumn`, `WrongType`, `Invalid`; `SnapshotExpired`; `Corrupt` and `Io` here and from the iterator, which then ends.
     #[tracing::instrument(level = "debug", skip_all, fields(table = %request.table))]
     pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let plan = ScanPlan::bind(self.table(&request.table)?, request)?;
@@ -108,6 +108,7 @@ pub(super) struct OpenSeries {
 
 impl Scan {
     pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        snapshot.check_kept(&plan.schema)?;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
         let mut cursors = Vec::new();
