@@ -65,6 +65,8 @@ pub struct Pipeline {
     /// Notified when tickets are told, when the leader steps down, and when memory was freed.
     changed: Signal,
     memtable_bytes: AtomicUsize,
+    /// Writers that wait for memory.
+    waiting: AtomicUsize,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -117,6 +119,7 @@ impl Pipeline {
             executor: parts.executor,
             changed: Signal::default(),
             memtable_bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
@@ -193,6 +196,21 @@ impl Pipeline {
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
         let grant = self.admit(bytes)?;
+        let outcome = self.enqueue_admitted(prepared, expected, (durability, waits), grant);
+        if !matches!(&outcome, Ok(Some(ticket)) if !ticket.repeats) {
+            self.give_back(bytes);
+        }
+        outcome
+    }
+
+    fn enqueue_admitted(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        expected: &Arc<Catalog>,
+        (durability, waits): (Durability, bool),
+        grant: Grant,
+    ) -> Result<Option<Ticket>> {
+        let bytes = grant.bytes();
         let mut encoded = Vec::with_capacity(bytes + 256);
         prepared.record.encode(&mut encoded);
         if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
@@ -265,8 +283,10 @@ impl Pipeline {
             grant.is_ok()
         };
         if !ready() {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
         self.check_open()?;
         let grant = grant.map_err(|_| Error::Overloaded {
@@ -422,7 +442,8 @@ impl Pipeline {
                 already_applied: false,
             }));
         }
-        if self.wants_flush() {
+        // Who waits for memory asked for a flush before these rows were there.
+        if self.wants_flush() || self.waiting.load(Ordering::Acquire) > 0 {
             self.wake_flush();
         }
     }
@@ -478,7 +499,14 @@ impl Pipeline {
         for batch in behind {
             batch.cell.tell(Err(retry.clone()));
         }
-        self.memtable_bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.give_back(freed);
+    }
+
+    /// Takes back what [`Self::admit`] counted. A recount in between may have forgotten it already.
+    fn give_back(&self, bytes: usize) {
+        let less = |used: usize| Some(used.saturating_sub(bytes));
+        let _ = self.memtable_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.changed.notify();
     }
 
     /// Refuses every write from now on.

@@ -57,6 +57,7 @@ impl Maintenance {
         }
         let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
         if nothing {
+            self.pipeline.recount_memory();
             return Ok(());
         }
         self.install_flush(&version, &frozen, added)

@@ -195,3 +195,28 @@ fn a_read_below_the_history_is_refused_not_wrong() {
     assert!(matches!(refused, Error::SnapshotExpired { .. }), "{refused}");
     assert_eq!(all(&db), [row("A", 10, 2.0)]);
 }
+
+#[test]
+fn repeated_batches_do_not_use_up_the_memory_of_rows() {
+    let vfs = SimVfs::new(1);
+    let options = Options { flush_bytes: Some(2_000), ..options(&vfs, 1) };
+    let db = Db::open(options).unwrap();
+    let batch = || rows(MergeMode::Append, &[(10, "A", 1.0), (11, "A", 2.0)]).producer("p", 1);
+    for repeats in [false, true, true].into_iter().chain([true; 100]) {
+        assert_eq!(db.write(batch()).unwrap().already_applied, repeats);
+    }
+    db.write(rows(MergeMode::Append, &[(12, "A", 3.0)])).unwrap();
+}
+
+#[test]
+fn a_large_batch_waits_for_the_flush_of_rows_that_come_meanwhile() {
+    let vfs = SimVfs::new(1);
+    let options = Options { flush_bytes: Some(600), background: true, ..options(&vfs, 1) };
+    let db = Db::open(options).unwrap();
+    let many: Vec<(i64, &str, f64)> = (0..40).map(|time| (time, "A", 1.0)).collect();
+    // Queued and not yet in memory when the large batch comes.
+    let first = db.submit(rows(MergeMode::Append, &many[..1])).unwrap();
+    db.write(rows(MergeMode::Append, &many)).unwrap();
+    first.wait().unwrap();
+    assert_eq!(all(&db).len(), 41);
+}
