@@ -77,6 +77,8 @@ pub struct Pipeline {
     /// Groups that were committed; the commit job looks whether the log is idle.
     group_count: AtomicU64,
     groups_seen: AtomicU64,
+    /// Writers that wait for memory.
+    waiting: AtomicUsize,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -132,6 +134,7 @@ impl Pipeline {
             unfrozen_bytes: AtomicUsize::new(recovered_bytes),
             group_count: AtomicU64::new(0),
             groups_seen: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
@@ -268,12 +271,14 @@ impl Pipeline {
         let bytes = bytes.min(self.budget.limit_bytes());
         let mut grant = self.budget.grant(bytes, "rows in memory");
         if grant.is_err() {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             let mut ready = || {
                 grant = self.budget.grant(bytes, "rows in memory");
                 grant.is_ok() || self.check_open().is_err()
             };
             self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
         self.check_open()?;
         grant
@@ -427,7 +432,8 @@ impl Pipeline {
                 already_applied: false,
             }));
         }
-        if self.wants_flush() {
+        // Who waits for memory asked for a flush before these rows were there.
+        if self.wants_flush() || self.waiting.load(Ordering::Acquire) > 0 {
             self.wake_flush();
         }
         self.group_count.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -209,8 +210,16 @@ impl Db {
         let beyond = (sequence > snapshot.sequence()).then_some(snapshot.sequence());
         match lost.or(beyond) {
             Some(recovered) => Err(Error::SnapshotLost { sequence, recovered }),
-            None => Ok(snapshot.back_to(sequence)),
+            None => Ok(snapshot.back_within(sequence, self.horizons(&snapshot))),
         }
+    }
+
+    /// For each length of history among the tables, the first sequence that is served.
+    fn horizons(&self, snapshot: &Snapshot) -> Vec<(i64, Sequence)> {
+        let schemas = snapshot.catalog().tables();
+        let histories: BTreeSet<i64> = schemas.map(|schema| schema.history_ns).collect();
+        let horizon = |history_ns| (history_ns, self.inner.maintenance.history_horizon(history_ns));
+        histories.into_iter().map(horizon).collect()
     }
 
     /// What was committed at or before `time_ns`, to the commit clock's 100 ms.
@@ -226,7 +235,7 @@ impl Db {
                 detail: format!("no commit times are kept back to {time_ns} ns"),
             });
         };
-        Ok(snapshot.back_to(sequence))
+        Ok(snapshot.back_within(sequence, self.horizons(&snapshot)))
     }
 
     /// Scans what is committed by now.

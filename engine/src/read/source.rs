@@ -80,6 +80,9 @@ impl RowSource for SegmentSource {
             let mut chunk = self.reader.read(rows, &self.read.columns, need_sequence)?;
             if late {
                 chunk = keep_through(chunk, self.read.through);
+                if !self.read.need_sequence {
+                    chunk.sequence.clear();
+                }
             }
             if chunk.row_count() > 0 {
                 return Ok(Some(chunk));
