@@ -287,6 +287,13 @@ impl MemorySource {
         let bounds = (*rows.time.first()?, *rows.time.last()?);
         Some(Self { rows: Some(rows), bounds })
     }
+
+    /// Gives the rows without their sequences.
+    pub fn forget_sequences(&mut self) {
+        if let Some(rows) = &mut self.rows {
+            rows.sequence.clear();
+        }
+    }
 }
 
 impl RowSource for MemorySource {

@@ -63,9 +63,8 @@ pub(super) struct Bars<'a> {
 
 pub(super) fn run(args: &BarsArgs) -> CtlResult<()> {
     let db = open::for_reading(&args.data.data)?;
-    let scan = ScanRequest::new(&args.table)
-        .predicate(args.select.predicate())
-        .range(args.select.range());
+    let scan =
+        ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range());
     let volume = args.volume.as_deref().map(|name| (name, args.volume_kind));
     let bars = Bars { scan, every_ns: args.every, price: &args.price, volume };
     let snapshot = db.snapshot();

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use chronolith_engine::model::TableSchema;
-use chronolith_engine::read::ScanRequest;
 use chronolith_engine::Db;
 use chronolith_engine::db::TableStats;
+use chronolith_engine::model::TableSchema;
+use chronolith_engine::read::ScanRequest;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -35,7 +35,8 @@ struct Seen {
 pub(super) fn run(args: &DescribeArgs) -> CtlResult<()> {
     let db = open::for_reading(&args.data.data)?;
     let schema = db.table_schema(&args.table)?;
-    let stats = db.stats().tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();
+    let stats =
+        db.stats().tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();
     let seen = seen(&db, &schema, &stats)?;
     match args.format {
         ReportFormat::Table => print(&as_text(&schema, &stats, &seen)),

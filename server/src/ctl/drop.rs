@@ -23,7 +23,8 @@ pub(super) fn run(args: &DropArgs) -> CtlResult<()> {
     let db = open::for_writing(&args.data.data)?;
     db.table_schema(&args.table)?;
     let stats = db.stats();
-    let rows = stats.tables.iter().find(|one| one.name == args.table).map_or(0, |one| one.row_count);
+    let rows =
+        stats.tables.iter().find(|one| one.name == args.table).map_or(0, |one| one.row_count);
     if !args.yes && !confirmed(&args.table, rows)? {
         return Err(CtlError::Invalid(format!("table {:?} was not dropped", args.table)));
     }

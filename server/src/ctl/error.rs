@@ -99,9 +99,9 @@ impl CtlError {
     pub fn is_broken_pipe(&self) -> bool {
         let source = match self {
             Self::Write { source, .. } => source,
-            Self::Output(OutputError::Create { source, .. } | OutputError::Finish { source, .. }) => {
-                source
-            }
+            Self::Output(
+                OutputError::Create { source, .. } | OutputError::Finish { source, .. },
+            ) => source,
             _ => return false,
         };
         source.kind() == io::ErrorKind::BrokenPipe

@@ -1,7 +1,7 @@
 //! `chronolith export`: a table as CSV, streamed.
 
-use chronolith_engine::read::ScanRequest;
 use chronolith_engine::model::TableSchema;
+use chronolith_engine::read::ScanRequest;
 use clap::Args;
 
 use super::CtlResult;
@@ -38,7 +38,9 @@ pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {
         columns: field_names(args.columns.as_deref(), &schema),
-        ..ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range())
+        ..ScanRequest::new(&args.table)
+            .predicate(args.select.predicate())
+            .range(args.select.range())
     };
     let scan = snapshot.scan(&request)?;
     let columns = cells::scan_columns(&schema, scan.fields());

@@ -4,10 +4,10 @@ use chronolith_engine::read::ScanRequest;
 use clap::Args;
 
 use super::CtlResult;
+use super::cells;
 use super::export::field_names;
 use super::open::{self, DataArg};
 use super::select::{ResultArgs, SelectArgs};
-use super::cells;
 
 /// Show the last row of each series
 #[derive(Debug, Args)]
@@ -32,7 +32,9 @@ pub(super) fn run(args: &LatestArgs) -> CtlResult<()> {
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {
         columns: field_names(args.columns.as_deref(), &schema),
-        ..ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range())
+        ..ScanRequest::new(&args.table)
+            .predicate(args.select.predicate())
+            .range(args.select.range())
     };
     let last = snapshot.latest(&request)?;
     let columns = cells::scan_columns(&schema, &last.fields);

@@ -41,7 +41,9 @@ pub(super) fn for_reading(dir: &Path) -> CtlResult<Db> {
     require(dir)?;
     let db = Db::open_read_only(Options::new(dir).existing())?;
     if let Some(damage) = &db.recovery().damage {
-        remark(&format!("warning: the log is damaged, rows behind the damage are not seen: {damage}"));
+        remark(&format!(
+            "warning: the log is damaged, rows behind the damage are not seen: {damage}"
+        ));
     }
     Ok(db)
 }

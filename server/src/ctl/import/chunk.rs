@@ -84,7 +84,8 @@ impl<'a> ChunkBuilder<'a> {
             std::str::from_utf8(bytes).unwrap_or_default()
         };
         let tags = layout.tags.iter().map(|(name, at)| (name.as_str(), text(*at)));
-        let constants = layout.constants.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let constants =
+            layout.constants.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         duplicates.add(tags.chain(constants), time);
     }
 
@@ -105,9 +106,10 @@ impl<'a> ChunkBuilder<'a> {
             name: name.clone(),
             values: TagValues::Constant(value.clone()),
         }));
-        let fields = layout.fields.iter().zip(&mut self.fields).map(|((name, _), (kind, field))| {
-            FieldColumn { name: name.clone(), field_type: *kind, column: field.take() }
-        });
+        let fields =
+            layout.fields.iter().zip(&mut self.fields).map(|((name, _), (kind, field))| {
+                FieldColumn { name: name.clone(), field_type: *kind, column: field.take() }
+            });
         let rows = TableRows {
             table: self.table.to_owned(),
             create_if_missing: None,

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use chronolith_engine::model::{Batch, ImportMark, TableRows};
 use chronolith_engine::Db;
+use chronolith_engine::model::{Batch, ImportMark, TableRows};
 
 use super::super::{CtlError, CtlResult};
 use super::args::Settings;
@@ -83,8 +83,14 @@ pub(super) fn load_file(
                 skip_rows(&mut records, identity.source_rows())?;
                 let is_same = || hashing.finish() == survey.hash;
                 let mut refusals = Refusals::new(true);
-                let mut parser =
-                    Parser { settings, rules, plan, refusals: &mut refusals, duplicates, is_same: &is_same };
+                let mut parser = Parser {
+                    settings,
+                    rules,
+                    plan,
+                    refusals: &mut refusals,
+                    duplicates,
+                    is_same: &is_same,
+                };
                 parser.run(&mut records, &sender)
             })();
             if let Err(error) = parsed {

@@ -44,7 +44,9 @@ impl Known {
             .collect();
         for (name, kind) in &settings.types {
             let there = table.iter().find(|(known, _)| known == name);
-            if let Some((_, there)) = there.filter(|(_, there)| field_type(*there) != field_type(*kind)) {
+            if let Some((_, there)) =
+                there.filter(|(_, there)| field_type(*there) != field_type(*kind))
+            {
                 return Err(CtlError::Conflict(format!(
                     "column {name:?} of table {:?} holds {there}, but --types says {kind}; leave it out, \
                      or import into another table",
@@ -160,10 +162,10 @@ impl Plan {
             }
         }
         let Some(schema) = existing else { return Ok(()) };
-        let tags = settings.tag_names().map(|name| (name, "tag", "field", schema.field(name).is_some()));
+        let tags =
+            settings.tag_names().map(|name| (name, "tag", "field", schema.field(name).is_some()));
         let fields = self.fields.iter().map(|field| field.name.as_str());
-        let fields =
-            fields.map(|name| (name, "field", "tag", schema.tag_position(name).is_some()));
+        let fields = fields.map(|name| (name, "field", "tag", schema.tag_position(name).is_some()));
         for (name, here, there, is_other) in tags.chain(fields) {
             if is_other {
                 return Err(CtlError::Conflict(format!(
@@ -212,7 +214,8 @@ fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<Plann
     }
     let mut whole = Guess::new();
     let mut first: Option<(&str, Inferred)> = None;
-    for (file, guess) in seen.iter().filter_map(|(file, seen)| Some((*file, guess_of(seen, name)?))) {
+    for (file, guess) in seen.iter().filter_map(|(file, seen)| Some((*file, guess_of(seen, name)?)))
+    {
         whole.merge(guess);
         let Some(family) = family(guess) else { continue };
         match &first {

@@ -83,8 +83,6 @@ fn is_stream(path: &Path) -> CtlResult<bool> {
     }
     match std::fs::metadata(path) {
         Ok(about) => Ok(!about.is_file() && !about.is_dir()),
-        Err(source) => {
-            Err(InputError::Open { name: path.display().to_string(), source }.into())
-        }
+        Err(source) => Err(InputError::Open { name: path.display().to_string(), source }.into()),
     }
 }

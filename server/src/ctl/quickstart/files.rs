@@ -11,8 +11,8 @@ use super::super::import::{self, Prepared, Report, Settings};
 use super::super::{CtlError, CtlResult, print};
 use super::guess::guess;
 use super::show;
-use super::writer::acknowledge;
 use super::witness;
+use super::writer::acknowledge;
 
 /// How long files are imported before the kill.
 const WRITE_NS: i64 = 300_000_000;
@@ -36,7 +36,10 @@ pub(super) fn write(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
 /// `Failed` where anything is lost; those of an import.
 pub(super) fn run(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let (settings, columns) = guess_first(files)?;
-    print(&format!("2. another process imports {} file(s), each by a producer of its own\n", files.len()))?;
+    print(&format!(
+        "2. another process imports {} file(s), each by a producer of its own\n",
+        files.len()
+    ))?;
     let witnessed = witness::watch(dir, files, WRITE_NS)?;
     let chunks = witnessed.lines.len() - usize::from(!witnessed.was_writing);
     let acknowledged = acknowledged(&witnessed.lines);

@@ -131,7 +131,8 @@ impl Symbol {
         }
         let step = [-2, -1, -1, 0, 0, 0, 0, 1, 1, 2];
         let at = usize::try_from(rng.next_u64() % 10).unwrap_or(0);
-        let pull = i64::from(rng.next_u64().is_multiple_of(50)) * (self.anchor - self.price).signum();
+        let pull =
+            i64::from(rng.next_u64().is_multiple_of(50)) * (self.anchor - self.price).signum();
         self.price = (self.price + step.get(at).copied().unwrap_or(0) + pull).max(1);
     }
 

@@ -12,8 +12,20 @@ use crate::text::input::Input;
 use crate::text::time::{LooksLike, TimeFormat, TimeSpec, looks_like};
 
 const TIME_NAMES: &[&str] = &[
-    "time", "timestamp", "ts", "ts_s", "ts_ms", "ts_us", "ts_ns", "datetime", "date_time", "date", "local_ns",
-    "transact_time", "open_time", "t",
+    "time",
+    "timestamp",
+    "ts",
+    "ts_s",
+    "ts_ms",
+    "ts_us",
+    "ts_ns",
+    "datetime",
+    "date_time",
+    "date",
+    "local_ns",
+    "transact_time",
+    "open_time",
+    "t",
 ];
 const SYMBOL_NAMES: &[&str] = &["symbol", "ticker", "instrument", "sym"];
 const PRICE_NAMES: &[&str] = &["price", "ltp", "last", "last_price", "close", "px", "p", "value"];

@@ -52,11 +52,7 @@ pub(super) struct WriterArgs {
 pub(super) fn run(args: &QuickstartArgs) -> CtlResult<()> {
     let dir = directory(args.data.as_deref())?;
     print(&format!("1. a database in {}\n", dir.display()))?;
-    if args.files.is_empty() {
-        generator::run(&dir)
-    } else {
-        files::run(&dir, &args.files)
-    }
+    if args.files.is_empty() { generator::run(&dir) } else { files::run(&dir, &args.files) }
 }
 
 /// A directory that nothing is in.

@@ -51,9 +51,9 @@ fn generated(db: &Db, seed: u64) -> CtlResult<()> {
         };
         let producers: Vec<_> = (0..PRODUCER_COUNT).map(spawn).collect();
         producers.into_iter().try_for_each(|producer| {
-            producer.join().unwrap_or_else(|_| {
-                Err(CtlError::Failed("a producer's thread died".to_owned()))
-            })
+            producer
+                .join()
+                .unwrap_or_else(|_| Err(CtlError::Failed("a producer's thread died".to_owned())))
         })
     })
 }
