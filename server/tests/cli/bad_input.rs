@@ -13,11 +13,14 @@ fn with_table() -> (Place, String) {
 #[test]
 fn names_that_are_not_there() {
     let (place, _) = with_table();
-    for command in ["export --table", "latest --table", "describe", "delete --table", "drop --yes"] {
+    for command in ["export --table", "latest --table", "describe", "delete --table", "drop --yes"]
+    {
         place.words(&format!("{command} nope")).fails(3, &["unknown table \"nope\""]);
     }
     for command in ["export --columns nope", "latest --columns nope", "delete --where nope=1"] {
-        place.words(&format!("{command} --table t")).fails(3, &["\"nope\"", "there are: time, k, v, s"]);
+        place
+            .words(&format!("{command} --table t"))
+            .fails(3, &["\"nope\"", "there are: time, k, v, s"]);
     }
     place
         .words("bars --table t --every 1m --price nope")
@@ -55,8 +58,9 @@ fn requests_that_are_no_requests() {
 
 #[test]
 fn files_that_cannot_be_imported_leave_nothing_behind() {
-    let cut = gzip("ts,v\n".repeat(20_000).as_bytes());
-    let mut flipped = gzip("ts,v\n1,1\n".repeat(2_000).as_bytes());
+    let rows: String = (0..20_000).map(|i| format!("{i},{i}\n")).collect();
+    let cut = gzip(format!("ts,v\n{rows}").as_bytes());
+    let mut flipped = cut.clone();
     let at = flipped.len() - 6;
     flipped[at] ^= 0x55;
     let long_tag = format!("ts,k\n1,{}\n", "x".repeat(5_000));
@@ -98,7 +102,11 @@ fn files_that_cannot_be_imported_leave_nothing_behind() {
         ran.fails(*code, parts);
         let tables = place.words("tables --format csv");
         // At most an empty database is there: no table, no row.
-        assert!(tables.code == Some(3) || tables.out.lines().count() == 1, "{more}: {}", tables.out);
+        assert!(
+            tables.code == Some(3) || tables.out.lines().count() == 1,
+            "{more}: {}",
+            tables.out
+        );
     }
 }
 
@@ -115,8 +123,12 @@ fn too_many_tags_and_fields() {
 #[test]
 fn a_clash_is_found_before_the_first_commit() {
     let (place, before) = with_table();
-    place.import("x.csv", "ts,k,v\n2,a,2\n3,a,2.5\n", "--tags k").fails(2, &["line 3", "\"2.5\" is no i64"]);
-    place.import("x.csv", "ts,v\n2,2\n", "--types v=f64").fails(4, &["holds i64", "--types says f64"]);
+    place
+        .import("x.csv", "ts,k,v\n2,a,2\n3,a,2.5\n", "--tags k")
+        .fails(2, &["line 3", "\"2.5\" is no i64"]);
+    place
+        .import("x.csv", "ts,v\n2,2\n", "--types v=f64")
+        .fails(4, &["holds i64", "--types says f64"]);
     place.import("x.csv", "ts,k\n2,2\n", "").fails(4, &["\"k\" is a tag of table"]);
     place.import("x.csv", "ts,v\n2,2\n", "--tags v").fails(4, &["\"v\" is a field of table"]);
     assert_eq!(place.export(), before);
@@ -157,7 +169,9 @@ fn a_strict_table_takes_no_other_columns() {
 #[test]
 fn directories_that_are_no_database() {
     let place = Place::new();
-    for line in ["tables", "stats", "verify", "export --table t", "flush", "compact", "drop t --yes"] {
+    for line in
+        ["tables", "stats", "verify", "export --table t", "flush", "compact", "drop t --yes"]
+    {
         place.words(line).fails(3, &["no database at", "db"]);
         assert!(!place.db().exists(), "{line} made the directory");
     }
@@ -187,7 +201,9 @@ fn files_that_are_not_there_and_outputs_that_cannot_be() {
 fn a_damaged_segment_is_named() {
     let place = Place::new();
     let mut csv = "ts,v,w\n".to_owned();
-    (0..50_000_u64).for_each(|i| csv.push_str(&format!("{i},{},{i}\n", i.wrapping_mul(2_654_435_761) % 99_991)));
+    (0..50_000_u64).for_each(|i| {
+        csv.push_str(&format!("{i},{},{i}\n", i.wrapping_mul(2_654_435_761) % 99_991))
+    });
     place.import("x.csv", csv, "").ok();
     place.words("compact").ok();
     assert!(place.words("verify").ok().contains("no damage"));

@@ -21,8 +21,20 @@ fn help_lists_every_command_and_the_exit_codes() {
     let place = Place::new();
     let help = place.run(&["--help"]).ok();
     let commands = [
-        "quickstart", "import", "export", "bars", "latest", "tables", "describe", "create", "drop", "delete",
-        "stats", "flush", "compact", "verify",
+        "quickstart",
+        "import",
+        "export",
+        "bars",
+        "latest",
+        "tables",
+        "describe",
+        "create",
+        "drop",
+        "delete",
+        "stats",
+        "flush",
+        "compact",
+        "verify",
     ];
     for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in {help}");
@@ -54,7 +66,8 @@ fn bars_of_trades() {
 #[test]
 fn bars_of_a_cumulative_volume() {
     let place = ticks();
-    let line = "bars --table t --every 1m --price p --volume total --volume-kind cumulative --format csv";
+    let line =
+        "bars --table t --every 1m --price p --volume total --volume-kind cumulative --format csv";
     let volumes = |line: &str| -> Vec<String> {
         let out = place.words(line).ok();
         out.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().to_owned()).collect()
@@ -81,7 +94,8 @@ fn latest_rows_of_each_series() {
     let place = ticks();
     let latest = place.words("latest --table t --columns p --format csv").ok();
     assert_eq!(latest, "time,sym,p\n1970-01-01T00:03:20Z,A,8\n1970-01-01T00:00:30Z,B,100\n");
-    let before = place.words("latest --table t --to 1970-01-01T00:01:00Z --where sym=A --format json").ok();
+    let before =
+        place.words("latest --table t --to 1970-01-01T00:01:00Z --where sym=A --format json").ok();
     let json: Value = serde_json::from_str(&before).unwrap();
     assert_eq!(json[0]["time"], "1970-01-01T00:00:59.5Z");
     assert_eq!((&json[0]["p"], json.as_array().unwrap().len()), (&Value::from(9), 1));
@@ -109,10 +123,17 @@ fn tables_describe_and_stats() {
     assert!(lines[1].starts_with("empty,last_row,strict,0,0,0,,"), "{tables}");
     assert!(lines[2].starts_with("t,append,dynamic,6,"), "{tables}");
     let text = place.words("describe t").ok();
-    for part in ["merge append, dynamic", "was \"ts\" where it came from", "sym    tag", "p      i64", "rows      6"] {
+    for part in [
+        "merge append, dynamic",
+        "was \"ts\" where it came from",
+        "sym    tag",
+        "p      i64",
+        "rows      6",
+    ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-    let json: Value = serde_json::from_str(&place.words("describe empty --format json").ok()).unwrap();
+    let json: Value =
+        serde_json::from_str(&place.words("describe empty --format json").ok()).unwrap();
     assert_eq!(json["fields"][0]["type"], "decimal(10,2)");
     assert_eq!(json["tags"], serde_json::json!(["a", "b"]));
     let stats: Value = serde_json::from_str(&place.words("stats --format json").ok()).unwrap();
@@ -125,10 +146,16 @@ fn rows_that_were_replaced_are_not_described() {
     let place = Place::new();
     place.import("x.csv", "ts,v\n1,1\n1,2\n5,3\n", "--merge last_row").ok();
     let json: Value = serde_json::from_str(&place.words("describe t --format json").ok()).unwrap();
-    assert_eq!((&json["rows"], &json["last"]), (&Value::from(2), &Value::from("1970-01-01T00:00:05Z")));
+    assert_eq!(
+        (&json["rows"], &json["last"]),
+        (&Value::from(2), &Value::from("1970-01-01T00:00:05Z"))
+    );
     place.words("delete --table t --from 1970-01-01T00:00:02Z").ok();
     let json: Value = serde_json::from_str(&place.words("describe t --format json").ok()).unwrap();
-    assert_eq!((&json["rows"], &json["last"]), (&Value::from(1), &Value::from("1970-01-01T00:00:01Z")));
+    assert_eq!(
+        (&json["rows"], &json["last"]),
+        (&Value::from(1), &Value::from("1970-01-01T00:00:01Z"))
+    );
 }
 
 #[test]
@@ -148,14 +175,23 @@ fn flush_and_compact_change_no_answer() {
 #[test]
 fn delete_says_how_many_rows_and_what_an_import_needs() {
     let place = ticks();
-    let out = place.words("delete --table t --where sym=A --from 1970-01-01T00:00:30Z --to 1970-01-01T00:01:00Z").ok();
+    let out = place
+        .words(
+            "delete --table t --where sym=A --from 1970-01-01T00:00:30Z --to 1970-01-01T00:01:00Z",
+        )
+        .ok();
     assert!(out.contains("deleted 2 rows") && out.contains("--again"), "{out}");
     let rest = "time,sym,p,size,total\n1970-01-01T00:00:00Z,A,10,1,5\n1970-01-01T00:01:00Z,A,11,4,20\n\
         1970-01-01T00:03:20Z,A,8,5,3\n1970-01-01T00:00:30Z,B,100,7,7\n";
     assert_eq!(place.export(), rest);
     place.words("compact").ok();
     assert_eq!(place.export(), rest);
-    assert!(place.import("ticks.csv", TICKS, "--tags sym").ok().contains("already imported: 6 rows at 2"));
+    assert!(
+        place
+            .import("ticks.csv", TICKS, "--tags sym")
+            .ok()
+            .contains("already imported: 6 rows at 2")
+    );
     assert_eq!(place.export(), rest);
     assert!(place.words("delete --table t").ok().contains("deleted 4 rows"));
     place.import("ticks.csv", TICKS, "--tags sym --again").ok();

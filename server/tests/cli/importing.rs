@@ -11,10 +11,15 @@ fn every_kind_of_value_comes_back() {
         0,B,,inf,9007199254740993,2,,\"\"\r\n\
         -1,B,,-inf,0,3,true,\r\n";
     let out = place.import("x.csv", csv, "--tags sym,ver").ok();
-    for line in ["f     f64", "i     i64", "u     u64", "b     bool", "s     utf8", "merge append, new"] {
+    for line in
+        ["f     f64", "i     i64", "u     u64", "b     bool", "s     utf8", "merge append, new"]
+    {
         assert!(out.contains(line), "{line:?} in {out}");
     }
-    assert!(out.contains("first time 1969-12-31T23:59:59Z, last time 1970-01-01T00:00:02Z"), "{out}");
+    assert!(
+        out.contains("first time 1969-12-31T23:59:59Z, last time 1970-01-01T00:00:02Z"),
+        "{out}"
+    );
     let expected = "time,sym,ver,f,i,u,b,s\n\
         1970-01-01T00:00:02Z,A,3.1,NaN,,1,false,\"a \"\"quoted\"\", one\"\n\
         1970-01-01T00:00:01.5Z,A,3.10,1.25,-7,18446744073709551615,true,plain\n\
@@ -41,7 +46,8 @@ fn packed_files_tags_from_names_and_null_words() {
     let a = place.file("BRK.B.csv.gz", gzip(b"\xef\xbb\xbfts;v\n1;2.5\n2;NA\n"));
     let packed = zstd::encode_all(&b"ts;v\n1;7\n"[..], 3).unwrap();
     let b = place.file("C.zst", packed);
-    let words = "import --table t --time ts:s --tag sym=@filename --tag src=x --delimiter ; --null NA";
+    let words =
+        "import --table t --time ts:s --tag sym=@filename --tag src=x --delimiter ; --null NA";
     let mut args: Vec<&str> = words.split(' ').collect();
     args.extend([a.as_str(), b.as_str()]);
     place.run(&args).ok();
@@ -55,7 +61,8 @@ fn files_without_a_header_zones_and_iso_times() {
     let place = Place::new();
     let csv = "2024-08-08 09:15:00,a\n2024-08-08,b\n2024-08-08T09:15:00.5+02:00,c\n";
     place.import("x.csv", csv, "--time c1 --no-header --zone Asia/Kolkata").ok();
-    let expected = "time,c2\n2024-08-07T18:30:00Z,b\n2024-08-08T03:45:00Z,a\n2024-08-08T07:15:00.5Z,c\n";
+    let expected =
+        "time,c2\n2024-08-07T18:30:00Z,b\n2024-08-08T03:45:00Z,a\n2024-08-08T07:15:00.5Z,c\n";
     assert_eq!(place.export(), expected);
 }
 
@@ -84,7 +91,9 @@ fn merge_modes_tell_how_many_rows_replaced_one_another() {
     let out = row.import("x.csv", csv, "--tags k --merge last_row").ok();
     assert!(out.contains("2 of these rows have the series and time of another one"), "{out}");
     let sorted = |last: &str| {
-        format!("time,k,a,b\n1970-01-01T00:00:01Z,x,{last}\n1970-01-01T00:00:02Z,x,3,3\n1970-01-01T00:00:01Z,y,5,\n")
+        format!(
+            "time,k,a,b\n1970-01-01T00:00:01Z,x,{last}\n1970-01-01T00:00:02Z,x,3,3\n1970-01-01T00:00:01Z,y,5,\n"
+        )
     };
     assert_eq!(row.export(), sorted("4,"));
     let field = Place::new();
@@ -114,7 +123,10 @@ fn refused_rows_are_counted_and_shown() {
     ] {
         assert!(out.contains(reason), "{reason:?} in {out}");
     }
-    assert_eq!(out.lines().filter(|line| line.starts_with("  ") && line.contains("line ")).count(), 10);
+    assert_eq!(
+        out.lines().filter(|line| line.starts_with("  ") && line.contains("line ")).count(),
+        10
+    );
     let times: Vec<_> = place.export().lines().skip(1).map(|line| line[..20].to_owned()).collect();
     assert_eq!(times, ["1970-01-01T00:00:01Z", "1970-01-01T00:00:06Z"]);
 }

@@ -58,7 +58,11 @@ fn ticks_come_back_as_they_were() {
         for (line, tick) in lines.zip(&ticks) {
             let parts: Vec<&str> = line.split(',').collect();
             assert_eq!((seconds(parts[0]), parts[1]), (tick.seconds, "NTPC"), "row {count}");
-            assert_eq!(parts[2].parse::<f64>().unwrap().to_bits(), tick.price.to_bits(), "row {count}");
+            assert_eq!(
+                parts[2].parse::<f64>().unwrap().to_bits(),
+                tick.price.to_bits(),
+                "row {count}"
+            );
             assert_eq!(parts[3].parse::<i64>().unwrap(), tick.volume, "row {count}");
             count += 1;
         }
@@ -74,7 +78,8 @@ fn minute_bars_of_real_ticks() {
     let mut bars: BTreeMap<i64, (f64, f64, f64, f64, i64, u64)> = BTreeMap::new();
     let mut before: Option<i64> = None;
     for tick in &ticks {
-        let rise = before.filter(|before| tick.volume >= *before).map_or(tick.volume, |b| tick.volume - b);
+        let rise =
+            before.filter(|before| tick.volume >= *before).map_or(tick.volume, |b| tick.volume - b);
         before = Some(tick.volume);
         let p = tick.price;
         let bar = bars.entry(tick.seconds.div_euclid(60) * 60).or_insert((p, p, p, p, 0, 0));
@@ -86,7 +91,14 @@ fn minute_bars_of_real_ticks() {
     let found = out.lines().skip(1).map(|line| {
         let parts: Vec<&str> = line.split(',').collect();
         let price = |at: usize| parts[at].parse::<f64>().unwrap();
-        let bar = (price(2), price(3), price(4), price(5), parts[6].parse().unwrap(), parts[7].parse().unwrap());
+        let bar = (
+            price(2),
+            price(3),
+            price(4),
+            price(5),
+            parts[6].parse().unwrap(),
+            parts[7].parse().unwrap(),
+        );
         (seconds(parts[0]), bar)
     });
     assert!(found.eq(bars));

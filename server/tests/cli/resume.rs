@@ -15,7 +15,8 @@ fn file(rows: u32, salt: u32) -> (String, Vec<String>) {
         csv.push_str(&format!("{time},{value},text {}\n", value % 97));
         let (minute, second) = (time / 60, time % 60);
         let (hour, minute) = (minute / 60, minute % 60);
-        let row = format!("1970-01-01T{hour:02}:{minute:02}:{second:02}Z,{value},text {}", value % 97);
+        let row =
+            format!("1970-01-01T{hour:02}:{minute:02}:{second:02}Z,{value},text {}", value % 97);
         expected.push((time, row));
     }
     expected.sort_by_key(|(time, _)| *time);
@@ -38,7 +39,10 @@ fn a_file_is_imported_once() {
     assert!(exported(&place) == expected);
     // Another tag makes other rows.
     place.import("a.csv", &csv, "--tag k=1").ok();
-    assert_eq!(place.words("export --table t --where k=1 --columns v").ok().lines().count(), 150_001);
+    assert_eq!(
+        place.words("export --table t --where k=1 --columns v").ok().lines().count(),
+        150_001
+    );
 }
 
 #[test]
@@ -57,8 +61,15 @@ fn an_empty_table_of_rows_is_an_import_too() {
     assert!(place.import("a.csv", "ts,v\n", "").ok().contains("imported 0 rows"));
     assert!(place.import("a.csv", "ts,v\n", "").ok().contains("already imported: 0 rows"));
     assert_eq!(place.export(), "time,v\n");
-    assert!(place.import("b.csv", "ts,v\nx,1\n", "--on-error skip").ok().contains("1 rows refused"));
-    assert!(place.import("b.csv", "ts,v\nx,1\n", "--on-error skip").ok().contains("already imported: 0"));
+    assert!(
+        place.import("b.csv", "ts,v\nx,1\n", "--on-error skip").ok().contains("1 rows refused")
+    );
+    assert!(
+        place
+            .import("b.csv", "ts,v\nx,1\n", "--on-error skip")
+            .ok()
+            .contains("already imported: 0")
+    );
 }
 
 /// Runs an import and kills it after `delay`; whether it was still running then.
@@ -132,27 +143,37 @@ fn row_count(place: &Place) -> usize {
 
 #[test]
 fn a_killed_import_goes_on_with_corrected_types() {
-    let place = Place::new();
+    const ROWS: usize = 400_000;
     let mut csv = "ts,at\n".to_owned();
-    (0..400_000_u64).for_each(|i| csv.push_str(&format!("{i},{}\n", 1_700_000_000 + i)));
-    let file = place.file("a.csv", csv);
-    let typed = |types: &'static str| {
-        ["import", "--table", "t", "--time", "ts:s", "--types", types, &file].map(str::to_owned)
+    (0..ROWS).for_each(|i| csv.push_str(&format!("{i},{}\n", 1_700_000_000 + i)));
+    let import = |place: &Place, types: &str, delay: Option<Duration>| {
+        let file = place.file("a.csv", &csv);
+        let args = ["import", "--table", "t", "--time", "ts:s", "--types", types, &file];
+        match delay {
+            Some(delay) => drop(kill_after(place, &args, delay)),
+            None => drop(place.run(&args).ok()),
+        }
     };
-    // Seconds taken for milliseconds, noticed in the middle.
-    let wrong = typed("at=timestamp:ms");
-    let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
-    let mut delay = Duration::from_millis(50);
-    while row_count(&place) == 0 {
-        kill_after(&place, &wrong, delay);
-        delay = delay.mul_f64(1.2);
-    }
-    let rows = row_count(&place);
-    assert!(rows < 400_000, "the import was done before it was killed");
-    let right = typed("at=timestamp:s");
-    place.run(&right.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+    // Seconds taken for milliseconds, noticed in the middle: between too early and too late.
+    let (mut early, mut late) = (0.0, 4.0);
+    let (place, rows) = loop {
+        let place = Place::new();
+        let delay = (early + late) / 2.0;
+        import(&place, "at=timestamp:ms", Some(Duration::from_secs_f64(delay)));
+        match row_count(&place) {
+            0 => early = delay,
+            ROWS => late = delay,
+            rows => break (place, rows),
+        }
+        // The machine's pace changes: the bounds give way.
+        (early, late) = (early * 0.98, late * 1.02);
+    };
+    import(&place, "at=timestamp:s", None);
     let found = exported(&place);
-    assert_eq!(found.len(), 400_000);
+    assert_eq!(found.len(), ROWS);
     let wrong_rows = found.iter().filter(|row| row.contains(",1970-01-20T")).count();
-    assert_eq!(wrong_rows, rows, "rows that were committed before stay, and none is imported twice");
+    assert_eq!(
+        wrong_rows, rows,
+        "rows that were committed before stay, and none is imported twice"
+    );
 }

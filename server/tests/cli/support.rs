@@ -129,7 +129,10 @@ pub(crate) fn datasets(what: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED, NOTHING WAS CHECKED: {} is not there (set CHRONOLITH_DATASETS)", path.display());
+    eprintln!(
+        "SKIPPED, NOTHING WAS CHECKED: {} is not there (set CHRONOLITH_DATASETS)",
+        path.display()
+    );
     None
 }
 

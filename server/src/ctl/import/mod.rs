@@ -53,8 +53,9 @@ pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
     if let Some(stream) = source::the_stream(&files)? {
         return stream::run(&dir, stream, &settings, &report);
     }
-    // A database that is not there yet is made only once the files were found good.
-    let db = if open::is_there(&dir) { Some(open::for_writing(&dir)?) } else { None };
+    // A database that is not there yet is made only once the files were found good; one whose making was
+    // interrupted is made whole.
+    let db = if open::is_there(&dir) { Some(open::or_create(&dir)?) } else { None };
     let prepared = prepare(db, &dir, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
     prepared.db.close()?;
