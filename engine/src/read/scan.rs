@@ -186,7 +186,7 @@ impl Scan {
         range: TimeRange,
     ) -> Result<Option<OpenSeries>> {
         let mut runs = Vec::new();
-        let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
+        let mut memory = Vec::new();
         for piece in pieces {
             match piece {
                 Piece::Segment { reader, ordinal } => {
@@ -194,26 +194,37 @@ impl Scan {
                 }
                 Piece::Memory { memtable, series } => {
                     let local = series.local;
-                    let rows = memtable.read(local, range, self.through, &self.columns);
-                    if let Some(source) = MemorySource::new(rows) {
-                        sources.push(Box::new(source));
-                    }
+                    memory.push(memtable.read(local, range, self.through, &self.columns));
                 }
             }
         }
-        if runs.is_empty() && sources.is_empty() {
+        memory.retain(|rows| rows.row_count() > 0);
+        if runs.is_empty() && memory.is_empty() {
             return Ok(None);
         }
         let hidden_by: Vec<_> =
             self.tombstones.iter().filter(|one| one.covers_series(&key)).cloned().collect();
         let bounds = runs.iter().map(|run: &Run| run.bounds);
-        let overlapping = overlap(bounds.chain(sources.iter().map(|source| source.bounds())));
+        let in_memory =
+            memory.iter().filter_map(|rows| Some((*rows.time.first()?, *rows.time.last()?)));
+        let overlapping = overlap(bounds.chain(in_memory));
+        let need_sequence = overlapping || !hidden_by.is_empty() || self.plan.with_sequence;
         let read = SegmentRead {
             columns: Arc::clone(&self.columns),
             prune: self.prunable(overlapping, &runs),
-            need_sequence: overlapping || !hidden_by.is_empty() || self.plan.with_sequence,
+            need_sequence,
             through: self.through,
         };
+        let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
+        for mut rows in memory {
+            // All chunks that are joined carry sequences, or none does.
+            if !need_sequence {
+                rows.sequence.clear();
+            }
+            if let Some(source) = MemorySource::new(rows) {
+                sources.push(Box::new(source));
+            }
+        }
         for run in runs {
             sources.push(Box::new(SegmentSource::new(
                 run.reader,

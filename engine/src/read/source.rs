@@ -17,7 +17,7 @@ pub(super) struct SegmentRead {
     pub columns: Arc<[(ColumnId, FieldType)]>,
     /// Conditions whose zone maps may exclude whole row groups; empty where pruning is not allowed.
     pub prune: Arc<[BoundFilter]>,
-    /// Whether sequences are read.
+    /// Whether chunks carry sequences.
     pub need_sequence: bool,
     /// Rows with later sequences are left out.
     pub through: Sequence,
@@ -81,6 +81,10 @@ impl RowSource for SegmentSource {
             let mut chunk = self.reader.read(rows, &self.read.columns, need_sequence)?;
             if late {
                 chunk = keep_through(chunk, self.read.through);
+                if !self.read.need_sequence {
+                    // As all others that it is joined to.
+                    chunk.sequence.clear();
+                }
             }
             if chunk.row_count() > 0 {
                 return Ok(Some(chunk));
