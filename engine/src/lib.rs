@@ -20,6 +20,7 @@ pub mod planted;
 pub mod read;
 pub mod rng;
 pub mod segment;
+mod sequence;
 pub mod snapshot;
 pub mod tombstone;
 pub mod vfs;

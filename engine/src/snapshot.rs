@@ -110,6 +110,8 @@ pub struct Snapshot {
     view: Arc<View>,
     through: Sequence,
     durable: Sequence,
+    /// For each length of history, the first sequence that tables with it still serve; empty for the present.
+    horizons: Arc<[(i64, Sequence)]>,
 }
 
 impl Snapshot {
@@ -145,10 +147,32 @@ impl Snapshot {
         self.view.catalog.get(name).cloned()
     }
 
-    /// The same view up to an earlier sequence. The caller has checked that its rows are still kept.
+    /// The same view up to an earlier sequence, whatever the tables' history.
     #[must_use]
     pub fn back_to(&self, through: Sequence) -> Self {
         Self { through: through.min(self.through), ..self.clone() }
+    }
+
+    /// The same view up to an earlier sequence, for tables whose history reaches back so far. `horizons` holds, for each length of
+    /// history, the first sequence that is served.
+    #[must_use]
+    pub fn back_within(&self, through: Sequence, horizons: Vec<(i64, Sequence)>) -> Self {
+        Self { horizons: horizons.into(), ..self.back_to(through) }
+    }
+
+    /// Whether the rows of `schema` are still told apart as of this snapshot.
+    ///
+    /// # Errors
+    /// `SnapshotExpired` where the snapshot lies below the table's history, or below what a merge has folded.
+    pub fn check_kept(&self, schema: &TableSchema) -> Result<()> {
+        let policy = self.horizons.iter().find(|(history_ns, _)| *history_ns == schema.history_ns);
+        let table = self.view.table(schema.id);
+        let folded = table.segments.iter().map(|segment| segment.info().tombstones_through);
+        let horizon = folded.chain(policy.map(|(_, first)| *first)).max().unwrap_or_default();
+        if self.through >= horizon {
+            return Ok(());
+        }
+        Err(expired(self.through, horizon, &schema.name))
     }
 }
 
@@ -213,7 +237,8 @@ impl StateCell {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
-        Snapshot { view: Arc::clone(&inner.view), through: inner.published, durable: inner.durable }
+        let (through, durable) = (inner.published, inner.durable);
+        Snapshot { view: Arc::clone(&inner.view), through, durable, horizons: Arc::default() }
     }
 
     /// The present view.

@@ -1,1 +1,18 @@
-//! TBD
+//! What the tests across crates share: an oracle, random operations, a database on a simulated disk, and crash images of it.
+//! How to run and replay: tests/README.md.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "only tests use this crate, and a panic is how a test fails"
+)]
+
+pub mod check;
+pub mod crash;
+pub mod dice;
+pub mod executor;
+pub mod model;
+pub mod ops;
+pub mod world;

@@ -51,6 +51,15 @@ pub struct Parts {
     pub executor: Arc<dyn Executor>,
 }
 
+/// What a record without rows commits.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Changes of tables and columns.
+    pub catalog: Vec<CatalogChange>,
+    /// Deletions; their sequence is zero here.
+    pub deletions: Vec<Tombstone>,
+}
+
 /// Commits batches.
 pub struct Pipeline {
     queue: Mutex<Queue>,
@@ -68,6 +77,8 @@ pub struct Pipeline {
     /// Groups that were committed; the commit job looks whether the log is idle.
     group_count: AtomicU64,
     groups_seen: AtomicU64,
+    /// Writers that wait for memory.
+    waiting: AtomicUsize,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -123,6 +134,7 @@ impl Pipeline {
             unfrozen_bytes: AtomicUsize::new(recovered_bytes),
             group_count: AtomicU64::new(0),
             groups_seen: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
@@ -179,12 +191,12 @@ impl Pipeline {
     /// Those of `build`; `Poisoned`; `Closed`.
     pub fn submit_change(
         self: &Arc<Self>,
-        build: &dyn Fn(&Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
+        build: &dyn Fn(&Catalog) -> Result<Changes>,
     ) -> Result<Ticket> {
         self.check_open()?;
         loop {
             let catalog = Arc::clone(&self.queue.lock().catalog);
-            let (changes, deletions) = build(&catalog)?;
+            let Changes { catalog: changes, deletions } = build(&catalog)?;
             let after = Arc::new(catalog.apply_system_all(&changes)?);
             let record = Record { catalog: changes, deletions, ..Record::default() };
             let prepared = Prepared { record, catalog: after, refused: Vec::new() };
@@ -284,12 +296,14 @@ impl Pipeline {
         let bytes = bytes.min(self.budget.limit_bytes());
         let mut grant = self.budget.grant(bytes, "rows in memory");
         if grant.is_err() {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             let mut ready = || {
                 grant = self.budget.grant(bytes, "rows in memory");
                 grant.is_ok() || self.check_open().is_err()
             };
             self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
         self.check_open()?;
         grant
@@ -449,7 +463,8 @@ impl Pipeline {
                 already_applied: false,
             }));
         }
-        if self.wants_flush() {
+        // Who waits for memory asked for a flush before these rows were there.
+        if self.wants_flush() || self.waiting.load(Ordering::Acquire) > 0 {
             self.wake_flush();
         }
         self.group_count.fetch_add(1, Ordering::Relaxed);

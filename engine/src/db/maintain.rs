@@ -174,9 +174,15 @@ impl Maintenance {
 
     /// Versions up to here need not be told apart any more: `history` of commit time lies behind them, and they are in segments.
     fn horizon(&self, schema: &TableSchema, version: &Version) -> Sequence {
-        let moment = self.clock.wall_ns().saturating_sub(schema.history_ns);
+        self.history_horizon(schema.history_ns).min(version.flushed_through(schema.id))
+    }
+
+    /// The last published sequence behind which `history_ns` of commit time lies.
+    pub(super) fn history_horizon(&self, history_ns: i64) -> Sequence {
+        let published = self.state.snapshot().sequence();
+        let moment = self.clock.wall_ns().saturating_sub(history_ns);
         let old = self.state.with_times(|times| times.sequence_at(moment)).unwrap_or_default();
-        old.min(version.flushed_through(schema.id))
+        old.min(published)
     }
 
     fn merge(&self, schema: &TableSchema, plan: &Plan, report: &mut CompactReport) -> Result<()> {

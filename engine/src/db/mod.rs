@@ -10,6 +10,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +20,7 @@ use self::jobs::Jobs;
 use self::maintain::Maintenance;
 use crate::budget::MemoryBudget;
 use crate::catalog::{self, CatalogChange};
+use crate::commit::Changes;
 pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -107,7 +109,7 @@ impl Db {
         self.change(&|catalog| {
             let change = CatalogChange::CreateTable(catalog.plan_table(name, &options));
             catalog.apply(&change)?;
-            Ok((vec![change], Vec::new()))
+            Ok(Changes { catalog: vec![change], deletions: Vec::new() })
         })
     }
 
@@ -119,14 +121,11 @@ impl Db {
         self.change(&|catalog| {
             let change = CatalogChange::DropTable { table: catalog.get(name)?.id };
             catalog.apply(&change)?;
-            Ok((vec![change], Vec::new()))
+            Ok(Changes { catalog: vec![change], deletions: Vec::new() })
         })
     }
 
-    fn change(
-        &self,
-        build: &dyn Fn(&catalog::Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
-    ) -> Result<WriteOutcome> {
+    fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
         self.check_writable("change tables")?;
         self.inner.maintenance.pipeline.submit_change(build)?.wait()
     }
@@ -181,7 +180,7 @@ impl Db {
                 range,
             };
             tombstone.check()?;
-            Ok((Vec::new(), vec![tombstone]))
+            Ok(Changes { catalog: Vec::new(), deletions: vec![tombstone] })
         })?;
         // What the deletion hides is what the sequence before it shows.
         let sequence = outcome.sequence;
@@ -212,8 +211,16 @@ impl Db {
         let beyond = (sequence > snapshot.sequence()).then_some(snapshot.sequence());
         match lost.or(beyond) {
             Some(recovered) => Err(Error::SnapshotLost { sequence, recovered }),
-            None => Ok(snapshot.back_to(sequence)),
+            None => Ok(snapshot.back_within(sequence, self.horizons(&snapshot))),
         }
+    }
+
+    /// For each length of history among the tables, the first sequence that is served.
+    fn horizons(&self, snapshot: &Snapshot) -> Vec<(i64, Sequence)> {
+        let schemas = snapshot.catalog().tables();
+        let histories: BTreeSet<i64> = schemas.map(|schema| schema.history_ns).collect();
+        let horizon = |history_ns| (history_ns, self.inner.maintenance.history_horizon(history_ns));
+        histories.into_iter().map(horizon).collect()
     }
 
     /// What was committed at or before `time_ns`, to the commit clock's 100 ms.
@@ -229,7 +236,7 @@ impl Db {
                 detail: format!("no commit times are kept back to {time_ns} ns"),
             });
         };
-        Ok(snapshot.back_to(sequence))
+        Ok(snapshot.back_within(sequence, self.horizons(&snapshot)))
     }
 
     /// Scans what is committed by now.

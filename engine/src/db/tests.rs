@@ -167,3 +167,57 @@ fn a_second_writer_is_told_who_is_there() {
     assert!(Db::open_read_only(options(&vfs, 3)).is_ok());
     assert!(matches!(reader.flush(), Err(Error::ReadOnly(_))));
 }
+
+#[test]
+fn a_series_in_a_segment_and_later_in_memory_is_replaced_in_both() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::LastRow;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(mode, &[(10, "A", 1.0), (10, "A", 2.0), (11, "A", 3.0)])).unwrap();
+    db.flush().unwrap();
+    // Disjoint in time: the segment's rows need no sequences, those in memory have them.
+    db.write(rows(mode, &[(20, "A", 4.0), (20, "A", 5.0)])).unwrap();
+    assert_eq!(all(&db), [row("A", 10, 2.0), row("A", 11, 3.0), row("A", 20, 5.0)]);
+}
+
+#[test]
+fn a_read_below_the_history_is_refused_not_wrong() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    let kept_for =
+        |history_ns| TableOptions { history_ns: Some(history_ns), ..table(MergeMode::LastRow) };
+    db.create_table("ticks", kept_for(0)).unwrap();
+    let old = db.write(rows(MergeMode::LastRow, &[(10, "A", 1.0)])).unwrap().sequence;
+    db.write(rows(MergeMode::LastRow, &[(10, "A", 2.0)])).unwrap();
+    db.flush().unwrap();
+    db.compact().unwrap();
+    let before = db.snapshot_at(old).unwrap();
+    let refused = before.scan(&ScanRequest::new("ticks")).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::SnapshotExpired { .. }), "{refused}");
+    assert_eq!(all(&db), [row("A", 10, 2.0)]);
+}
+
+#[test]
+fn repeated_batches_do_not_use_up_the_memory_of_rows() {
+    let vfs = SimVfs::new(1);
+    let options = Options { flush_bytes: Some(2_000), ..options(&vfs, 1) };
+    let db = Db::open(options).unwrap();
+    let batch = || rows(MergeMode::Append, &[(10, "A", 1.0), (11, "A", 2.0)]).producer("p", 1);
+    for repeats in [false, true, true].into_iter().chain([true; 100]) {
+        assert_eq!(db.write(batch()).unwrap().already_applied, repeats);
+    }
+    db.write(rows(MergeMode::Append, &[(12, "A", 3.0)])).unwrap();
+}
+
+#[test]
+fn a_large_batch_waits_for_the_flush_of_rows_that_come_meanwhile() {
+    let vfs = SimVfs::new(1);
+    let options = Options { flush_bytes: Some(600), background: true, ..options(&vfs, 1) };
+    let db = Db::open(options).unwrap();
+    let many: Vec<(i64, &str, f64)> = (0..40).map(|time| (time, "A", 1.0)).collect();
+    // Queued and not yet in memory when the large batch comes.
+    let first = db.submit(rows(MergeMode::Append, &many[..1])).unwrap();
+    db.write(rows(MergeMode::Append, &many)).unwrap();
+    first.wait().unwrap();
+    assert_eq!(all(&db).len(), 41);
+}

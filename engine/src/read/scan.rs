@@ -24,7 +24,7 @@ impl Snapshot {
     /// The rows that `request` selects, in the order series, time, commit.
     ///
     /// # Errors
-    /// `UnknownTable`, `UnknownColumn`, `WrongType`, `Invalid`; `Corrupt` and `Io` here and from the iterator, which then ends.
+    /// `UnknownTable`, `UnknownColumn`, `WrongType`, `Invalid`; `SnapshotExpired`; `Corrupt` and `Io` here and from the iterator, which then ends.
     #[tracing::instrument(level = "debug", skip_all, fields(table = %request.table))]
     pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let plan = ScanPlan::bind(self.table(&request.table)?, request)?;
@@ -108,6 +108,7 @@ pub(super) struct OpenSeries {
 
 impl Scan {
     pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        snapshot.check_kept(&plan.schema)?;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
         let mut cursors = Vec::new();
@@ -186,7 +187,7 @@ impl Scan {
         range: TimeRange,
     ) -> Result<Option<OpenSeries>> {
         let mut runs = Vec::new();
-        let mut memory = Vec::new();
+        let mut memory: Vec<MemorySource> = Vec::new();
         for piece in pieces {
             match piece {
                 Piece::Segment { reader, ordinal } => {
@@ -194,20 +195,18 @@ impl Scan {
                 }
                 Piece::Memory { memtable, series } => {
                     let local = series.local;
-                    memory.push(memtable.read(local, range, self.through, &self.columns));
+                    let rows = memtable.read(local, range, self.through, &self.columns);
+                    memory.extend(MemorySource::new(rows));
                 }
             }
         }
-        memory.retain(|rows| rows.row_count() > 0);
         if runs.is_empty() && memory.is_empty() {
             return Ok(None);
         }
         let hidden_by: Vec<_> =
             self.tombstones.iter().filter(|one| one.covers_series(&key)).cloned().collect();
         let bounds = runs.iter().map(|run: &Run| run.bounds);
-        let in_memory =
-            memory.iter().filter_map(|rows| Some((*rows.time.first()?, *rows.time.last()?)));
-        let overlapping = overlap(bounds.chain(in_memory));
+        let overlapping = overlap(bounds.chain(memory.iter().map(|source| source.bounds())));
         let need_sequence = overlapping || !hidden_by.is_empty() || self.plan.with_sequence;
         let read = SegmentRead {
             columns: Arc::clone(&self.columns),
@@ -216,14 +215,12 @@ impl Scan {
             through: self.through,
         };
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
-        for mut rows in memory {
-            // All chunks that are joined carry sequences, or none does.
+        for mut source in memory {
+            // Rows are joined all with their sequences, or all without.
             if !need_sequence {
-                rows.sequence.clear();
+                source.forget_sequences();
             }
-            if let Some(source) = MemorySource::new(rows) {
-                sources.push(Box::new(source));
-            }
+            sources.push(Box::new(source));
         }
         for run in runs {
             sources.push(Box::new(SegmentSource::new(

@@ -42,6 +42,8 @@ pub struct Recovery {
     pub previous: Option<PreviousFile>,
     /// The last record's sequence, if there is a record.
     pub last: Option<Sequence>,
+    /// The last record that the log itself proves durable, if there is one.
+    pub durable: Option<Sequence>,
     /// The last commit time, if there is a group.
     pub last_commit_time_ns: Option<i64>,
     /// The number of records read.
@@ -217,6 +219,9 @@ fn replay(
             format!("the groups end at byte {}, the next file says {known_end:?}", scan.end_bytes),
         ));
     }
+    // A file that has a successor was durable to its end before that began.
+    let durable = if known_end.is_some() { scan.last } else { scan.durable };
+    recovery.durable = recovery.durable.max(durable);
     recovery.last_commit_time_ns = recovery.last_commit_time_ns.max(scan.last_commit_time_ns);
     recovery.previous = Some(PreviousFile {
         number: file.header.number,

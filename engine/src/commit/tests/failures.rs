@@ -102,7 +102,7 @@ fn a_full_disk_is_told_and_a_retry_works() {
         assert_eq!(error.is_no_space(), fault == Fault::Enospc, "{error}");
         let told = std::mem::take(&mut *behind.lock()).remove(0).wait().unwrap_err();
         assert!(matches!(told, Error::Io { .. }), "what was queued behind fails too: {told}");
-        assert_eq!(bench.rows().len(), time as usize - 1);
+        assert_eq!(bench.rows().len() as u64, number - 1);
         assert!(!bench.db.write(next()).unwrap().already_applied, "the number is free again");
     }
     let held = bench.db.stats().memory_used_bytes;
@@ -206,6 +206,7 @@ fn a_panic_in_a_commit_leaves_nobody_waiting() {
     let db = bench.db.clone();
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.write(row(3))));
     bench.vfs.set_observer(None);
+    drop(db);
     assert!(caught.is_err());
     let error = waiting.wait().unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error}");

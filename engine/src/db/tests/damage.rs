@@ -154,10 +154,11 @@ fn verify_finds_a_flipped_bit_in_every_kind_of_file_while_the_database_is_open()
         }
         let bytes = vfs.read_raw(&path).unwrap();
         // The last byte that was written: of a log file the last group's.
-        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
         // Zeros that fill a sector belong to nobody.
-        let middle = bytes.iter().skip(last as usize / 2).position(|byte| *byte != 0).unwrap();
-        for offset in [8, last / 2 + middle as u64, last] {
+        let middle = bytes.iter().skip(last / 2).position(|byte| *byte != 0).unwrap();
+        for offset in [8, last / 2 + middle, last] {
+            let offset = offset as u64;
             vfs.flip_bit(&path, offset, 0).unwrap();
             let damage = db.verify().unwrap().damage;
             assert!(!damage.is_empty(), "{name}: byte {offset} of {}", bytes.len());

@@ -34,7 +34,7 @@ pub(super) fn value_of(kind: FieldType, choice: u64) -> Value {
             _ => small,
         }),
         FieldType::U64 => Value::U64(if choice == 0 { u64::MAX } else { choice }),
-        FieldType::Bool => Value::Bool(choice % 2 == 0),
+        FieldType::Bool => Value::Bool(choice.is_multiple_of(2)),
         FieldType::Utf8 => Value::Utf8(match choice {
             0 => String::new(),
             1 => "\u{1f600}".into(),

@@ -70,8 +70,6 @@ fn moments_that_never_were_are_refused() {
     assert!(scan(&early, &ScanRequest::new("t")).is_empty());
     let late = bench.db.snapshot_as_of(i64::MAX).unwrap();
     assert_eq!(late.sequence(), last);
-    let before = bench.db.snapshot_at(Sequence::ZERO).unwrap();
-    assert!(scan(&before, &ScanRequest::new("t")).is_empty());
 }
 
 #[test]

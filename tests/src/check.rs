@@ -1,0 +1,212 @@
+//! Compares what the engine answers with what the model holds.
+
+use chronolith_engine::error::Error;
+use chronolith_engine::model::{FieldType, SeriesKey, Value};
+use chronolith_engine::read::{
+    AggregateFunction, AggregateRequest, Bucket as EngineBucket, ScanBatch, ScanRequest,
+};
+use chronolith_engine::snapshot::Snapshot;
+
+use crate::dice::Dice;
+use crate::model::{Model, OutRow, Query, TableModel, same};
+use crate::ops::{HOUR_NS, MINUTE_NS, predicate, query};
+
+/// What went wrong, for people.
+pub type Outcome<T = ()> = Result<T, String>;
+
+fn tags_of(key: &SeriesKey, count: usize) -> Vec<String> {
+    let mut tags: Vec<String> = (0..count).map(|at| key.tag(at).to_owned()).collect();
+    while tags.last().is_some_and(String::is_empty) {
+        tags.pop();
+    }
+    tags
+}
+
+fn rows_of(batch: &ScanBatch, out: &mut Vec<OutRow>) {
+    let tag_count = batch.schema.tags.len();
+    for run in &batch.series {
+        for row in run.rows.clone() {
+            out.push(OutRow {
+                tags: tags_of(&run.key, tag_count),
+                time: batch.time()[row],
+                commit: batch.sequence().get(row).map_or(0, |one| one.counter as usize),
+                values: (0..batch.fields.len()).map(|field| batch.value(field, row)).collect(),
+            });
+        }
+    }
+}
+
+/// The rows of a scan, with the numbers of their commits.
+///
+/// # Errors
+/// The engine's.
+pub fn scan(snapshot: &Snapshot, table: &str, query: &Query) -> Result<Vec<OutRow>, Error> {
+    let (predicate, range) = predicate(query);
+    let mut request = ScanRequest::new(table).predicate(predicate).range(range);
+    request.with_sequence = true;
+    let mut rows = Vec::new();
+    for batch in snapshot.scan(&request)? {
+        rows_of(&batch?, &mut rows);
+    }
+    Ok(rows)
+}
+
+fn differ(what: &str, found: &[OutRow], expected: &[OutRow]) -> Outcome {
+    if found == expected {
+        return Ok(());
+    }
+    let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    Err(format!(
+        "{what}: {} rows, expected {}; row {at} is {:?}, expected {:?}",
+        found.len(),
+        expected.len(),
+        found.get(at),
+        expected.get(at)
+    ))
+}
+
+/// Compares tables, schemas and every row.
+///
+/// # Errors
+/// The first difference.
+pub fn compare(snapshot: &Snapshot, model: &Model) -> Outcome {
+    let expected: Vec<&str> = model.tables.keys().map(String::as_str).collect();
+    let names: Vec<&str> = snapshot.catalog().names().filter(|name| !is_system(name)).collect();
+    if names != expected {
+        return Err(format!("tables {names:?}, expected {expected:?}"));
+    }
+    for (name, table) in &model.tables {
+        schema(snapshot, name, table)?;
+        let found =
+            scan(snapshot, name, &Query::all()).map_err(|error| format!("scan {name}: {error}"))?;
+        differ(&format!("scan {name}"), &found, table.resolved())?;
+    }
+    Ok(())
+}
+
+fn is_system(name: &str) -> bool {
+    name.starts_with(chronolith_engine::catalog::SYSTEM_TABLE_PREFIX)
+}
+
+fn schema(snapshot: &Snapshot, name: &str, table: &TableModel) -> Outcome {
+    let found = snapshot.table(name).map_err(|error| error.to_string())?;
+    let tags: Vec<&String> = found.tags.iter().map(|tag| &tag.name).collect();
+    let fields: Vec<(String, FieldType)> =
+        found.fields.iter().map(|field| (field.name.clone(), field.field_type)).collect();
+    if tags != table.tags.iter().collect::<Vec<_>>() || fields != table.fields {
+        return Err(format!(
+            "schema of {name}: {tags:?} {fields:?}, expected {:?} {:?}",
+            table.tags, table.fields
+        ));
+    }
+    Ok(())
+}
+
+/// Compares a view of an old sequence: tables that are there still, with the columns of then. `may_be_gone` says whether a table
+/// may have let go of old versions.
+///
+/// # Errors
+/// The first difference.
+pub fn compare_old(
+    snapshot: &Snapshot,
+    then: &Model,
+    now: &Model,
+    may_be_gone: &dyn Fn(&TableModel) -> bool,
+) -> Outcome {
+    for (name, table) in &then.tables {
+        let Some(present) = now.tables.get(name) else { continue };
+        if present.created != table.created {
+            continue;
+        }
+        let mut found = match scan(snapshot, name, &Query::all()) {
+            Ok(found) => found,
+            Err(Error::SnapshotExpired { .. }) if may_be_gone(table) => continue,
+            Err(error) => return Err(format!("scan {name} of old: {error}")),
+        };
+        for row in &mut found {
+            let later = row.values.split_off(table.fields.len());
+            if later.iter().any(|value| *value != Value::Null) {
+                return Err(format!("{name} of old shows a column of later: {later:?}"));
+            }
+        }
+        differ(&format!("scan {name} of old"), &found, table.resolved())?;
+    }
+    Ok(())
+}
+
+/// Compares some random reads of every table.
+///
+/// # Errors
+/// The first difference.
+pub fn probe(snapshot: &Snapshot, model: &Model, dice: &mut Dice) -> Outcome {
+    for (name, table) in &model.tables {
+        let query = query(table, dice);
+        let text = format!("{name} {query:?}");
+        let failed = |error: Error| format!("{text}: {error}");
+        let found = scan(snapshot, name, &query).map_err(failed)?;
+        differ(&format!("scan {text}"), &found, &table.select(&query))?;
+        let (predicate, range) = predicate(&query);
+        let mut request = ScanRequest::new(name).predicate(predicate).range(range);
+        request.with_sequence = true;
+        let mut found = Vec::new();
+        rows_of(&snapshot.latest(&request).map_err(failed)?, &mut found);
+        differ(&format!("latest {text}"), &found, &table.latest(&query))?;
+        aggregate(snapshot, name, table, &query, dice)?;
+    }
+    Ok(())
+}
+
+fn aggregate(
+    snapshot: &Snapshot,
+    name: &str,
+    table: &TableModel,
+    query: &Query,
+    dice: &mut Dice,
+) -> Outcome {
+    let wanted = if dice.chance(70) { "price" } else { "size" };
+    let Some(field) = table.fields.iter().position(|field| field.0 == wanted) else {
+        return Ok(());
+    };
+    let width_ns = *dice.pick(&[MINUTE_NS, HOUR_NS, 7 * HOUR_NS]);
+    use AggregateFunction as F;
+    let functions = [F::Count, F::First, F::Last, F::Min, F::Max, F::Sum];
+    let (predicate, range) = predicate(query);
+    let request = AggregateRequest {
+        scan: ScanRequest::new(name).predicate(predicate).range(range),
+        bucket: Some(EngineBucket { width_ns, origin_ns: 0 }),
+        functions: functions.iter().map(|function| (*function, wanted.to_owned())).collect(),
+    };
+    let text = format!("aggregate {wanted} of {name} by {width_ns} ns, {query:?}");
+    let found = snapshot.aggregate(&request).map_err(|error| format!("{text}: {error}"))?;
+    let expected = table.aggregate(query, width_ns, field);
+    if found.len() != expected.len() {
+        return Err(format!("{text}: {} buckets, expected {}", found.len(), expected.len()));
+    }
+    for (found, expected) in found.iter().zip(&expected) {
+        let values = [
+            Value::U64(expected.count),
+            expected.first.clone(),
+            expected.last.clone(),
+            expected.min.clone(),
+            expected.max.clone(),
+            expected.sum.clone(),
+        ];
+        let fits = tags_of(&found.key, table.tags.len()) == expected.tags
+            && found.bucket_ns == expected.start_ns
+            && found.row_count == expected.row_count
+            && found.values.len() == values.len()
+            && found.values.iter().zip(&values).enumerate().all(|(at, (a, b))| alike(at, a, b));
+        if !fits {
+            return Err(format!("{text}: {found:?}, expected {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// First and last are the rows' own values; of least, greatest and sum zeros are alike, and so are NaNs.
+fn alike(at: usize, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::F64(a), Value::F64(b)) if at > 2 => a == b || (a.is_nan() && b.is_nan()),
+        _ => same(a, b),
+    }
+}

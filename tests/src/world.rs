@@ -1,0 +1,582 @@
+//! A database on a simulated disk, driven beside the model. The ledger holds what was asked for, in commit order, and how much of
+//! it must survive.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chronolith_engine::clock::ManualClock;
+use chronolith_engine::db::{Ticket, WriteOutcome};
+use chronolith_engine::error::Error;
+use chronolith_engine::model::Sequence;
+use chronolith_engine::rng::SeededRng;
+use chronolith_engine::snapshot::Snapshot;
+use chronolith_engine::vfs::sim::{CrashChoice, SimVfs};
+use chronolith_engine::{Db, Environment, Options};
+use parking_lot::Mutex;
+
+use crate::check::{self, Outcome};
+use crate::dice::Dice;
+use crate::executor::LabelledExecutor;
+use crate::model::{Change, Model, TableModel};
+use crate::ops::{self, Op, Profile};
+
+/// When the simulated worlds begin, nanoseconds since the Unix epoch.
+pub const START_NS: i64 = 1_700_000_000_000_000_000;
+
+/// Sizes that make everything happen within a few operations.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Decides everything else.
+    pub seed: u64,
+    /// Whether flushes and merges start by themselves.
+    pub background: bool,
+    /// Bytes of rows at which they are flushed.
+    pub flush_bytes: usize,
+    /// Bytes of a log file.
+    pub log_file_bytes: u64,
+    /// Bytes of zeros ahead in a log file.
+    pub log_prepare_bytes: u64,
+    /// Bytes of log at which it is flushed.
+    pub log_bytes_max: u64,
+    /// Rows of a window.
+    pub window_rows_min: u64,
+    /// Segments at which a window is merged.
+    pub compact_segment_count: usize,
+}
+
+impl Setup {
+    /// The setup of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed);
+        Self {
+            seed,
+            background: dice.chance(60),
+            flush_bytes: *dice.pick(&[600, 2_000, 6_000]),
+            log_file_bytes: *dice.pick(&[2_048, 4_096, 16_384]),
+            log_prepare_bytes: *dice.pick(&[0, 1_024, 4_096]),
+            log_bytes_max: *dice.pick(&[8_192, 32_768]),
+            window_rows_min: *dice.pick(&[1, 4, 30]),
+            compact_segment_count: *dice.pick(&[2, 2, 3]),
+        }
+    }
+
+    /// The options of one opening.
+    #[must_use]
+    pub fn options(
+        &self,
+        vfs: &SimVfs,
+        clock: &Arc<ManualClock>,
+        run: &Arc<LabelledExecutor>,
+        salt: u64,
+    ) -> Options {
+        Options {
+            memory_bytes: Some(4 << 20),
+            flush_bytes: Some(self.flush_bytes),
+            log_file_bytes: self.log_file_bytes,
+            log_prepare_bytes: self.log_prepare_bytes,
+            log_bytes_max: self.log_bytes_max,
+            window_rows_min: self.window_rows_min,
+            compact_segment_count: self.compact_segment_count,
+            background: self.background,
+            environment: Environment {
+                vfs: Arc::new(vfs.clone()),
+                clock: Arc::clone(clock) as _,
+                rng: Arc::new(SeededRng::new(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+                executor: Arc::clone(run) as _,
+            },
+            ..Options::new("/db")
+        }
+    }
+}
+
+/// One thing that was asked for.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// A number of its own.
+    pub id: u64,
+    /// What.
+    pub change: Arc<Change>,
+    /// Whether it must survive a power cut once acknowledged.
+    pub fsync: bool,
+    /// Its sequence, once told.
+    pub sequence: Option<Sequence>,
+}
+
+/// What was asked for in commit order, with the states after it: commit `n` is entry `n - 1` and gives state `n`.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// What was asked for.
+    pub entries: Arc<Vec<Entry>>,
+    /// The states, the empty one first.
+    pub states: Arc<Vec<Arc<Model>>>,
+    /// Commits that must survive a power cut.
+    pub durable: usize,
+    /// Commits that must survive the end of the process.
+    pub acknowledged: usize,
+    /// Every sequence that was ever told, those of lost commits included.
+    pub given: Arc<HashSet<Sequence>>,
+    next_id: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            entries: Arc::default(),
+            states: Arc::new(vec![Arc::default()]),
+            durable: 0,
+            acknowledged: 0,
+            given: Arc::default(),
+            next_id: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// The state after everything.
+    #[must_use]
+    pub fn last(&self) -> &Arc<Model> {
+        &self.states[self.entries.len()]
+    }
+
+    /// Adds what is asked for next.
+    pub fn ask(&mut self, change: &Change, fsync: bool) -> u64 {
+        let next = Arc::new(self.last().after(change));
+        let id = self.next_id;
+        self.next_id += 1;
+        let entry = Entry { id, change: Arc::new(change.clone()), fsync, sequence: None };
+        Arc::make_mut(&mut self.entries).push(entry);
+        Arc::make_mut(&mut self.states).push(next);
+        id
+    }
+
+    /// Takes back what failed.
+    pub fn take_back(&mut self, id: u64) {
+        Arc::make_mut(&mut self.entries).retain(|entry| entry.id != id);
+        let mut states = vec![Arc::<Model>::default()];
+        for entry in self.entries.iter() {
+            let next = states[states.len() - 1].after(&entry.change);
+            states.push(Arc::new(next));
+        }
+        self.states = Arc::new(states);
+    }
+
+    /// Notes an acknowledgement.
+    ///
+    /// # Errors
+    /// Where the sequence is not the next one or was given before.
+    pub fn acknowledge(&mut self, id: u64, sequence: Sequence, durable: Sequence) -> Outcome {
+        let at = self.entries.iter().position(|entry| entry.id == id).expect("it was asked for");
+        if sequence.counter != at as u64 + 1 {
+            return Err(format!("commit {} got sequence {sequence}", at + 1));
+        }
+        if !Arc::make_mut(&mut self.given).insert(sequence) {
+            return Err(format!("sequence {sequence} was given twice"));
+        }
+        let entry = &mut Arc::make_mut(&mut self.entries)[at];
+        entry.sequence = Some(sequence);
+        if entry.fsync && durable < sequence {
+            return Err(format!("{sequence} was acknowledged, durable is {durable} only"));
+        }
+        self.acknowledged = self.acknowledged.max(at + 1);
+        if entry.fsync {
+            self.durable = self.durable.max(at + 1);
+        }
+        self.durable = self.durable.max(durable.counter as usize);
+        Ok(())
+    }
+
+    /// Keeps the first `count` commits, which the disk holds for good now.
+    pub fn cut(&mut self, count: usize) {
+        Arc::make_mut(&mut self.entries).truncate(count);
+        Arc::make_mut(&mut self.states).truncate(count + 1);
+        (self.durable, self.acknowledged) = (count, count);
+    }
+}
+
+/// A kept snapshot with the state that it shows.
+struct Kept {
+    snapshot: Snapshot,
+    model: Arc<Model>,
+}
+
+/// A running database with its model.
+pub struct World {
+    /// The sizes.
+    pub setup: Setup,
+    /// What may happen.
+    pub profile: Profile,
+    /// The disk.
+    pub vfs: SimVfs,
+    /// The clock.
+    pub clock: Arc<ManualClock>,
+    /// The executor of the present opening.
+    pub run: Arc<LabelledExecutor>,
+    /// The database, while it is open.
+    pub db: Option<Db>,
+    /// What was asked for.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// Random choices of the workload.
+    pub dice: Dice,
+    /// The operations so far.
+    pub trace: Vec<String>,
+    /// Called after each opening, for observers.
+    pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
+    /// Called before the database or its disk goes.
+    pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    queued: Vec<(u64, Ticket)>,
+    kept: Vec<Kept>,
+    opens: u64,
+}
+
+impl World {
+    /// A world with an empty disk, not opened yet.
+    #[must_use]
+    pub fn new(setup: Setup, profile: Profile) -> Self {
+        let vfs = SimVfs::new(setup.seed);
+        Self {
+            setup,
+            profile,
+            vfs,
+            clock: Arc::new(ManualClock::at(START_NS)),
+            run: Arc::new(LabelledExecutor::new(setup.seed)),
+            db: None,
+            ledger: Arc::default(),
+            dice: Dice::new(setup.seed.wrapping_add(77)),
+            trace: Vec::new(),
+            on_open: None,
+            on_close: None,
+            queued: Vec::new(),
+            kept: Vec::new(),
+            opens: 0,
+        }
+    }
+
+    /// The open database.
+    #[must_use]
+    pub fn db(&self) -> Db {
+        self.db.clone().expect("the database is open")
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn open(&mut self) -> Result<(), Error> {
+        self.opens += 1;
+        self.run = Arc::new(LabelledExecutor::new(self.setup.seed ^ self.opens));
+        let options = self.setup.options(&self.vfs, &self.clock, &self.run, self.opens);
+        let db = Db::open(options)?;
+        if let Some(hook) = &mut self.on_open {
+            hook(&self.vfs, &db, &self.run);
+        }
+        self.db = Some(db);
+        Ok(())
+    }
+
+    /// Does one random operation and checks what it says of itself.
+    ///
+    /// # Errors
+    /// What does not fit the model.
+    pub fn step(&mut self) -> Outcome {
+        let model = Arc::clone(self.ledger.lock().last());
+        let op = ops::next(&model, self.profile, &mut self.dice);
+        self.trace.push(format!("{op:?}"));
+        self.apply(op)?;
+        self.settle()
+    }
+
+    /// Does one operation.
+    ///
+    /// # Errors
+    /// What does not fit the model.
+    pub fn apply(&mut self, op: Op) -> Outcome {
+        let failed = |what: &str, error: Error| format!("{what}: {error}");
+        match op {
+            Op::Write { change, fsync, waits } => self.write(&change, fsync, waits),
+            Op::Change(change) => self.change(&change),
+            Op::Repeat(id) => self.repeat(&id),
+            Op::Gap(id) => self.gap(&id),
+            Op::Flush => self.db().flush().map_err(|error| failed("flush", error)),
+            Op::Compact => {
+                // Apart, so that images of the merge are told from those of the flush.
+                self.db().flush().map_err(|error| failed("flush", error))?;
+                self.db().compact().map(|_| ()).map_err(|error| failed("compact", error))
+            }
+            Op::Reopen => {
+                self.db().close().map_err(|error| failed("close", error))?;
+                self.shut();
+                self.settle()?;
+                let count = self.ledger.lock().entries.len();
+                self.reopen(count, count)
+            }
+            Op::Kill => {
+                self.settle()?;
+                self.vanish(self.vfs.clone_running());
+                let (least, most) = self.bounds(false);
+                self.reopen(least, most)
+            }
+            Op::Cut => {
+                self.settle()?;
+                let choice = self.dice.next();
+                self.vanish(self.vfs.clone_image(CrashChoice::Random(choice)));
+                let (least, most) = self.bounds(true);
+                self.reopen(least, most)
+            }
+            Op::Steps(count) => {
+                self.run.inner.run_some(count);
+                Ok(())
+            }
+            Op::Timers => {
+                self.run.inner.run_timers();
+                Ok(())
+            }
+            Op::Clock(by_ns) => {
+                self.clock.advance_ns(by_ns);
+                Ok(())
+            }
+            Op::Keep => {
+                let snapshot = self.db().snapshot();
+                let count = snapshot.sequence().counter as usize;
+                let model = Arc::clone(&self.ledger.lock().states[count]);
+                self.kept.push(Kept { snapshot, model });
+                Ok(())
+            }
+            Op::Reread => self.reread(),
+        }
+    }
+
+    fn bounds(&self, power: bool) -> (usize, usize) {
+        let ledger = self.ledger.lock();
+        let least = if power { ledger.durable } else { ledger.acknowledged.max(ledger.durable) };
+        (least, ledger.entries.len())
+    }
+
+    fn shut(&mut self) {
+        if let Some(hook) = &mut self.on_close {
+            hook(&self.vfs);
+        }
+        self.kept.clear();
+        self.db = None;
+    }
+
+    /// The process ends, and `disk` is what it leaves.
+    pub fn vanish(&mut self, disk: SimVfs) {
+        self.vfs.set_observer(None);
+        self.shut();
+        self.queued.clear();
+        self.vfs = disk;
+    }
+
+    /// Opens what is left; from `least` to `most` commits must be there, no more and no less.
+    ///
+    /// # Errors
+    /// Where opening fails or another state is found.
+    pub fn reopen(&mut self, least: usize, most: usize) -> Outcome {
+        self.queued.clear();
+        self.open().map_err(|error| format!("open: {error}"))?;
+        let count = self.db().snapshot().sequence().counter as usize;
+        if count < least || count > most {
+            return Err(format!("{count} commits were found, expected {least} to {most}"));
+        }
+        self.ledger.lock().cut(count);
+        self.compare()
+    }
+
+    /// Compares everything that is published with the model.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn compare(&mut self) -> Outcome {
+        let snapshot = self.db().snapshot();
+        let model = {
+            let ledger = self.ledger.lock();
+            let count = snapshot.sequence().counter as usize;
+            if count < ledger.acknowledged || count > ledger.entries.len() {
+                let (least, most) = (ledger.acknowledged, ledger.entries.len());
+                return Err(format!("{count} commits are shown, expected {least} to {most}"));
+            }
+            Arc::clone(&ledger.states[count])
+        };
+        check::compare(&snapshot, &model)
+    }
+
+    /// Compares random reads with the model.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn probe(&mut self) -> Outcome {
+        let snapshot = self.db().snapshot();
+        let model = Arc::clone(&self.ledger.lock().states[snapshot.sequence().counter as usize]);
+        check::probe(&snapshot, &model, &mut self.dice)
+    }
+
+    fn write(&mut self, change: &Change, fsync: bool, waits: bool) -> Outcome {
+        let Change::Write { tables, producer } = change else { return Ok(()) };
+        let batch = ops::batch(tables, producer.as_ref(), fsync);
+        let id = self.ledger.lock().ask(change, fsync);
+        if waits {
+            let outcome = self.db().write(batch);
+            return self.told(id, outcome);
+        }
+        match self.db().submit(batch) {
+            Ok(ticket) => self.queued.push((id, ticket)),
+            Err(error) => return self.told(id, Err(error)),
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: &Change) -> Outcome {
+        let db = self.db();
+        let model = Arc::clone(self.ledger.lock().last());
+        let id = self.ledger.lock().ask(change, true);
+        let outcome = match change {
+            Change::Create(name, def) => db.create_table(name, ops::table_options(def)),
+            Change::Drop(name) => db.drop_table(name),
+            Change::Delete { table, query } => {
+                let (predicate, range) = ops::predicate(query);
+                let deleted = db.delete(table, &predicate, range);
+                if let Ok(deleted) = &deleted {
+                    let expected = model.tables[table].select(query).len() as u64;
+                    if deleted.row_count != expected {
+                        return Err(format!(
+                            "{} rows deleted, expected {expected}",
+                            deleted.row_count
+                        ));
+                    }
+                }
+                deleted.map(|deleted| WriteOutcome {
+                    sequence: deleted.sequence,
+                    durable_sequence: db.snapshot().durable_sequence(),
+                    row_count: 0,
+                    refused: Vec::new(),
+                    already_applied: false,
+                })
+            }
+            Change::Write { .. } => return Ok(()),
+        };
+        self.told(id, outcome)
+    }
+
+    fn told(&mut self, id: u64, outcome: Result<WriteOutcome, Error>) -> Outcome {
+        match outcome {
+            Ok(outcome) if outcome.already_applied => Err(format!("{id} was applied before")),
+            Ok(outcome) => {
+                self.settle()?;
+                self.ledger.lock().acknowledge(id, outcome.sequence, outcome.durable_sequence)
+            }
+            Err(error) => self.refused(id, error),
+        }
+    }
+
+    fn refused(&mut self, id: u64, error: Error) -> Outcome {
+        if !self.profile.fails {
+            return Err(format!("a write failed: {error}"));
+        }
+        match error {
+            // Nothing of it was kept.
+            Error::Io { .. } | Error::Poisoned { .. } | Error::Overloaded { .. } => {
+                self.ledger.lock().take_back(id);
+                self.settle()
+            }
+            // It may be found after reopening.
+            Error::OutcomeUnknown { .. } => Ok(()),
+            other => Err(format!("a write failed otherwise: {other}")),
+        }
+    }
+
+    /// Takes in what became of queued batches.
+    ///
+    /// # Errors
+    /// What does not fit the model.
+    pub fn settle(&mut self) -> Outcome {
+        for (id, ticket) in std::mem::take(&mut self.queued) {
+            match ticket.poll() {
+                None => self.queued.push((id, ticket)),
+                Some(Ok(outcome)) => {
+                    self.ledger.lock().acknowledge(
+                        id,
+                        outcome.sequence,
+                        outcome.durable_sequence,
+                    )?;
+                }
+                Some(Err(error)) => {
+                    if !self.profile.fails {
+                        return Err(format!("a queued write failed: {error}"));
+                    }
+                    if !matches!(error, Error::OutcomeUnknown { .. }) {
+                        self.ledger.lock().take_back(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, producer: &str) -> Outcome {
+        let model = Arc::clone(self.ledger.lock().last());
+        let Some((number, commit, rows)) = model.producers.get(producer).copied() else {
+            return Ok(());
+        };
+        let write = ops::write(&model, self.profile, &mut self.dice);
+        let Change::Write { tables, .. } = write else { return Ok(()) };
+        let batch = ops::batch(&tables, Some(&(producer.to_owned(), number)), true);
+        let outcome = self.db().write(batch);
+        if self.profile.fails && outcome.is_err() {
+            return Ok(());
+        }
+        let outcome = outcome.map_err(|error| format!("repeat of {producer} {number}: {error}"))?;
+        let fits = outcome.already_applied
+            && outcome.sequence.counter == commit as u64
+            && outcome.row_count == rows;
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("repeat of {producer} {number} ({commit}, {rows} rows): {outcome:?}"))
+        }
+    }
+
+    fn gap(&mut self, producer: &str) -> Outcome {
+        let model = Arc::clone(self.ledger.lock().last());
+        let Some((number, ..)) = model.producers.get(producer).copied() else { return Ok(()) };
+        let write = ops::write(&model, self.profile, &mut self.dice);
+        let Change::Write { tables, .. } = write else { return Ok(()) };
+        let batch = ops::batch(&tables, Some(&(producer.to_owned(), number + 2)), true);
+        match self.db().write(batch) {
+            Err(Error::SequenceGap { expected, .. }) if expected == number + 1 => Ok(()),
+            Err(Error::Poisoned { .. }) if self.profile.fails => Ok(()),
+            other => Err(format!("gap of {producer} after {number}: {other:?}")),
+        }
+    }
+
+    fn reread(&mut self) -> Outcome {
+        for kept in &self.kept {
+            check::compare(&kept.snapshot, &kept.model).map_err(|text| format!("kept: {text}"))?;
+            check::probe(&kept.snapshot, &kept.model, &mut self.dice)
+                .map_err(|text| format!("kept: {text}"))?;
+        }
+        if self.kept.len() > 3 {
+            self.kept.remove(0);
+        }
+        let db = self.db();
+        let ledger = self.ledger.lock().clone();
+        let shown = db.snapshot().sequence().counter as usize;
+        let known: Vec<(usize, Sequence)> = ledger
+            .entries
+            .iter()
+            .take(shown)
+            .zip(1..)
+            .filter_map(|(entry, count)| entry.sequence.map(|sequence| (count, sequence)))
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let (count, sequence) = *self.dice.pick(&known);
+        let old =
+            db.snapshot_at(sequence).map_err(|error| format!("snapshot at {sequence}: {error}"))?;
+        let forgets = self.profile.forgets;
+        let gone = |_: &TableModel| forgets;
+        check::compare_old(&old, &ledger.states[count], &ledger.states[shown], &gone)
+            .map_err(|text| format!("at {sequence}: {text}"))
+    }
+}
