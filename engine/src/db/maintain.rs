@@ -47,6 +47,7 @@ impl Maintenance {
     #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn flush(&self) -> Result<bool> {
         let _one = self.one.lock();
+        self.pipeline.check_open()?;
         let frozen = self.pipeline.freeze()?;
         let version = self.manifest.version();
         let mut added = Vec::new();
@@ -138,19 +139,24 @@ impl Maintenance {
     /// Merges segments of all tables: with `settle` everything that can be, else what the segment count asks for.
     ///
     /// # Errors
-    /// `Corrupt` for a damaged segment: it stays, and so do the others of its window. `Io`. `Poisoned`.
+    /// `Corrupt` for a damaged segment: it stays, and so do the others of its window, while all others are merged. `Io`. `Poisoned`.
     #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn compact(&self, settle: bool) -> Result<CompactReport> {
         let mut report = CompactReport::default();
+        let mut failed = None;
         let catalog = Arc::clone(&self.state.view().catalog);
         for schema in catalog.tables() {
             for plan in self.plans(schema, settle) {
                 let _one = self.one.lock();
-                self.merge(schema, &plan, &mut report)?;
+                self.pipeline.check_open()?;
+                if let Err(error) = self.merge(schema, &plan, &mut report) {
+                    tracing::warn!(%error, table = %schema.name, "segments could not be merged");
+                    failed.get_or_insert(error);
+                }
             }
         }
         self.collect()?;
-        Ok(report)
+        failed.map_or(Ok(report), Err)
     }
 
     fn plans(&self, schema: &TableSchema, settle: bool) -> Vec<Plan> {

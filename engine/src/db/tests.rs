@@ -1,5 +1,8 @@
 //! The handle from end to end on a simulated disk.
 
+mod damage;
+mod opening;
+
 use std::sync::Arc;
 
 use super::*;

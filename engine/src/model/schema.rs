@@ -89,6 +89,12 @@ impl FieldType {
             .then_some(Self::Decimal { precision, scale })
     }
 
+    /// Whether there is such a type: a decimal's digits can be set by hand, and codes exist only for those in bounds.
+    #[must_use]
+    pub fn is_defined(self) -> bool {
+        Self::from_code(self.code()) == Some(self)
+    }
+
     /// Code of the type in files: (id, precision, scale). Ids 8 to 11 are reserved for json, uuid, decimal128 and vector.
     #[must_use]
     pub fn code(self) -> [u8; 3] {
