@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronolith_engine::clock::ManualClock;
 use chronolith_engine::db::{Ticket, WriteOutcome};
@@ -49,10 +50,13 @@ impl Setup {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
+        let background = dice.chance(60);
+        let flush_bytes = *dice.pick(&[600, 2_000, 6_000]);
         Self {
             seed,
-            background: dice.chance(60),
-            flush_bytes: *dice.pick(&[600, 2_000, 6_000]),
+            background,
+            // Where nothing flushes by itself, writes must never wait for it.
+            flush_bytes: if background { flush_bytes } else { 1 << 20 },
             log_file_bytes: *dice.pick(&[2_048, 4_096, 16_384]),
             log_prepare_bytes: *dice.pick(&[0, 1_024, 4_096]),
             log_bytes_max: *dice.pick(&[8_192, 32_768]),
@@ -82,7 +86,7 @@ impl Setup {
             environment: Environment {
                 vfs: Arc::new(vfs.clone()),
                 clock: Arc::clone(clock) as _,
-                rng: Arc::new(SeededRng::new(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).next())),
                 executor: Arc::clone(run) as _,
             },
             ..Options::new("/db")
@@ -224,6 +228,8 @@ pub struct World {
     pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
     /// Called before the database or its disk goes.
     pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    /// Whether an explicit merge runs.
+    pub merging: Arc<AtomicBool>,
     queued: Vec<(u64, Ticket)>,
     kept: Vec<Kept>,
     opens: u64,
@@ -246,6 +252,7 @@ impl World {
             trace: Vec::new(),
             on_open: None,
             on_close: None,
+            merging: Arc::default(),
             queued: Vec::new(),
             kept: Vec::new(),
             opens: 0,
@@ -301,7 +308,10 @@ impl World {
             Op::Compact => {
                 // Apart, so that images of the merge are told from those of the flush.
                 self.db().flush().map_err(|error| failed("flush", error))?;
-                self.db().compact().map(|_| ()).map_err(|error| failed("compact", error))
+                self.merging.store(true, Ordering::Relaxed);
+                let outcome = self.db().compact();
+                self.merging.store(false, Ordering::Relaxed);
+                outcome.map(|_| ()).map_err(|error| failed("compact", error))
             }
             Op::Reopen => {
                 self.db().close().map_err(|error| failed("close", error))?;

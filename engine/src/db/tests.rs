@@ -181,10 +181,8 @@ fn a_series_in_a_segment_and_later_in_memory_is_replaced_in_both() {
 fn a_read_below_the_history_is_refused_not_wrong() {
     let vfs = SimVfs::new(1);
     let db = Db::open(options(&vfs, 1)).unwrap();
-    let kept_for = |history_ns| TableOptions {
-        history_ns: Some(history_ns),
-        ..table(MergeMode::LastRow)
-    };
+    let kept_for =
+        |history_ns| TableOptions { history_ns: Some(history_ns), ..table(MergeMode::LastRow) };
     db.create_table("ticks", kept_for(0)).unwrap();
     let old = db.write(rows(MergeMode::LastRow, &[(10, "A", 1.0)])).unwrap().sequence;
     db.write(rows(MergeMode::LastRow, &[(10, "A", 2.0)])).unwrap();
