@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct MemoryBudget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
+    /// The budget that this one is a part of.
+    parent: Option<Arc<Self>>,
 }
 
 /// Bytes that someone may hold; given back when dropped.
@@ -24,7 +26,35 @@ impl MemoryBudget {
     /// A budget of `limit_bytes`.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0) })
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), parent: None })
+    }
+
+    /// A part of this budget, of at most `limit_bytes`: what it grants, this one grants too.
+    #[must_use]
+    pub fn part(self: &Arc<Self>, limit_bytes: usize) -> Arc<Self> {
+        let parent = Some(Arc::clone(self));
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), parent })
+    }
+
+    fn take(&self, bytes: usize, what: &str) -> Result<()> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|total| *total <= self.limit_bytes);
+        let taken = self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.map_err(|used| Error::Overloaded {
+            what: format!("the memory budget has no {bytes} bytes left for {what}"),
+            used: used as u64,
+            limit: self.limit_bytes as u64,
+        })?;
+        let Some(parent) = &self.parent else { return Ok(()) };
+        parent.take(bytes, what).inspect_err(|_| {
+            self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        })
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.parent {
+            parent.give_back(bytes);
+        }
     }
 
     /// Bytes that may be held.
@@ -69,20 +99,9 @@ impl Grant {
     /// `Overloaded` when the growth does not fit; the grant is then unchanged.
     pub fn resize(&mut self, bytes: usize, what: &str) -> Result<()> {
         if bytes > self.bytes {
-            let more = bytes - self.bytes;
-            let fits = |used: usize| {
-                used.checked_add(more).filter(|total| *total <= self.budget.limit_bytes)
-            };
-            let used = &self.budget.used_bytes;
-            used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|used| {
-                Error::Overloaded {
-                    what: format!("the memory budget has no {more} bytes left for {what}"),
-                    used: used as u64,
-                    limit: self.budget.limit_bytes as u64,
-                }
-            })?;
+            self.budget.take(bytes - self.bytes, what)?;
         } else {
-            self.budget.used_bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            self.budget.give_back(self.bytes - bytes);
         }
         self.bytes = bytes;
         Ok(())
@@ -96,7 +115,7 @@ impl Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -119,5 +138,19 @@ mod tests {
         assert_eq!(budget.used_bytes(), 10);
         drop(first);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_part_takes_from_the_whole_and_keeps_its_own_limit() {
+        let whole = MemoryBudget::new(100);
+        let part = whole.part(50);
+        let held = part.grant(40, "a").unwrap();
+        assert_eq!((part.used_bytes(), whole.used_bytes()), (40, 40));
+        assert!(part.grant(11, "b").is_err());
+        let other = whole.grant(60, "c").unwrap();
+        assert!(part.grant(1, "d").is_err(), "the whole is used up");
+        assert_eq!(part.used_bytes(), 40);
+        drop((held, other));
+        assert_eq!((part.used_bytes(), whole.used_bytes()), (0, 0));
     }
 }

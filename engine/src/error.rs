@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::Sequence;
+use crate::sequence::Sequence;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -20,11 +20,11 @@ pub mod planted;
 pub mod read;
 pub mod rng;
 pub mod segment;
+mod sequence;
 pub mod snapshot;
 pub mod tombstone;
 pub mod vfs;
 pub mod wal;
-mod wire;
 
 pub use db::{Db, Environment, Options};
 pub use error::{Error, ErrorKind, Result};

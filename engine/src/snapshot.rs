@@ -182,6 +182,8 @@ pub struct StateCell {
     inner: RwLock<Inner>,
     /// Held while a batch goes into memtables, and while they freeze: a batch never straddles two.
     insert: Mutex<()>,
+    /// When batches were committed.
+    times: Mutex<CommitTimes>,
 }
 
 #[derive(Default)]
@@ -191,7 +193,6 @@ struct Inner {
     published: Sequence,
     durable: Sequence,
     producers: BTreeMap<String, ProducerState>,
-    times: CommitTimes,
 }
 
 /// Memtables that were frozen together, with the state that goes with them.
@@ -223,9 +224,8 @@ impl StateCell {
             published: last,
             durable: last,
             producers,
-            times,
         };
-        Self { inner: RwLock::new(inner), insert: Mutex::new(()) }
+        Self { inner: RwLock::new(inner), insert: Mutex::new(()), times: Mutex::new(times) }
     }
 
     /// Says what is durable, once, at opening.
@@ -257,10 +257,12 @@ impl StateCell {
     pub fn insert(
         &self,
         sequence: Sequence,
+        commit_time_ns: i64,
         producer: Option<ProducerState>,
         insert: impl FnOnce(&View) -> Option<View>,
     ) {
         let _whole = self.insert.lock();
+        self.times.lock().push(sequence, commit_time_ns);
         let view = self.view();
         let next = insert(&view);
         let mut inner = self.inner.write();
@@ -279,14 +281,9 @@ impl StateCell {
         self.inner.read().producers.values().cloned().collect()
     }
 
-    /// Notes when the group that begins with `first` was committed.
-    pub fn commit_time(&self, first: Sequence, time_ns: i64) {
-        self.inner.write().times.push(first, time_ns);
-    }
-
     /// Asks or changes the commit times.
     pub fn with_times<T>(&self, ask: impl FnOnce(&mut CommitTimes) -> T) -> T {
-        ask(&mut self.inner.write().times)
+        ask(&mut self.times.lock())
     }
 
     /// Shows readers everything up to `published`, of which what is up to `durable` is durable. Never moves back.

@@ -2,9 +2,9 @@
 
 use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
+use crate::format::wire::{self, Decoded};
 use crate::limits::{TAG_COUNT_MAX, TAG_VALUE_LEN_BYTES_MAX};
 use crate::model::{Sequence, SeriesKey, TableId, TagFilter, TimeRange, tag_of};
-use crate::wire::{self, Decoded};
 
 /// Values of one tombstone's filter, inclusive.
 const FILTER_VALUE_COUNT_MAX: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! The chronolith program's library: what its commands are made of.
-//! It prints nothing; everything is written to writers that the caller hands in.
+//! The chronolith program's library: its commands (`ctl`) and what they are made of (`text`).
+//! `ctl` alone writes to standard output and standard error.
 
+pub mod ctl;
 pub mod text;

@@ -3,9 +3,9 @@
 use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
 use super::encode;
+use crate::format::wire::{self, Decoded};
 use crate::limits::NAME_LEN_BYTES_MAX;
 use crate::model::{ColumnId, FieldDef, SchemaMode, TableId, TableSchema, TagDef};
-use crate::wire::{self, Decoded};
 
 /// One change of the catalog. Numbers are chosen by whoever makes the change, and checked when it is applied: a replay of the
 /// log gives the same ones.

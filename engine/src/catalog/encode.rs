@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
 use super::{Catalog, check};
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::limits::{FIELD_COUNT_MAX, NAME_LEN_BYTES_MAX, TABLE_COUNT_MAX, TAG_COUNT_MAX};
 use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, SchemaMode, TableId, TableSchema, TagDef,
 };
-use crate::wire::{self, Decoded, corrupt};
 
 /// The kind of table that has a time column: the only one so far.
 const KIND_TIME_SERIES: u8 = 0;

@@ -15,6 +15,6 @@ mod tests;
 pub use apply::apply;
 pub use imports::{IMPORT_PREFIX, IMPORTS_TABLE, progress};
 pub use log::{Log, LogSizes};
-pub use pipeline::{Parts, Pipeline, log_folder};
+pub use pipeline::{Changes, Parts, Pipeline, log_folder};
 pub use prepare::RefusedRow;
 pub use ticket::{Ticket, WriteOutcome};

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -28,6 +28,8 @@ use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
 use crate::wal::Record;
 
+/// Milliseconds without a group after which the log counts as idle.
+const IDLE_MS: u64 = 20;
 /// Milliseconds for which a write waits for memory before it is refused.
 const PRESSURE_WAIT_MS: u64 = 30_000;
 
@@ -37,10 +39,8 @@ pub struct Parts {
     pub log: Log,
     /// The state that readers see.
     pub state: Arc<StateCell>,
-    /// The memory budget.
+    /// The part of the memory budget for rows: above it writes wait.
     pub budget: Arc<MemoryBudget>,
-    /// Bytes of rows in memory above which writes wait.
-    pub memtable_bytes_max: usize,
     /// Bytes of rows in memory at which a flush is asked for.
     pub flush_bytes: usize,
     /// Bytes of log at which a flush is asked for.
@@ -51,22 +51,34 @@ pub struct Parts {
     pub executor: Arc<dyn Executor>,
 }
 
+/// What a record without rows commits.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Changes of tables and columns.
+    pub catalog: Vec<CatalogChange>,
+    /// Deletions; their sequence is zero here.
+    pub deletions: Vec<Tombstone>,
+}
+
 /// Commits batches.
 pub struct Pipeline {
     queue: Mutex<Queue>,
     log: Mutex<Log>,
     state: Arc<StateCell>,
     budget: Arc<MemoryBudget>,
-    memtable_bytes_max: usize,
     flush_bytes: usize,
     log_bytes_max: u64,
     clock: Arc<dyn Clock>,
     executor: Arc<dyn Executor>,
     /// Notified when tickets are told, when the leader steps down, and when memory was freed.
     changed: Signal,
-    memtable_bytes: AtomicUsize,
     /// Writers that wait for memory.
     waiting: AtomicUsize,
+    /// Bytes of rows that came in since the last freeze.
+    unfrozen_bytes: AtomicUsize,
+    /// Groups that were committed; the commit job looks whether the log is idle.
+    group_count: AtomicU64,
+    groups_seen: AtomicU64,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -88,7 +100,6 @@ struct Queue {
 struct Queued {
     record: Record,
     encoded: Vec<u8>,
-    catalog: Arc<Catalog>,
     refused: Vec<RefusedRow>,
     durability: Durability,
     cell: Arc<Cell>,
@@ -99,7 +110,10 @@ impl Pipeline {
     /// A pipeline over recovered parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let catalog = Arc::clone(parts.state.snapshot().catalog());
+        let view = parts.state.view();
+        let catalog = Arc::clone(&view.catalog);
+        let memtables = view.tables.values().flat_map(|table| table.memtables());
+        let recovered_bytes = memtables.map(|one| one.stats().memory_bytes).sum();
         let queue = Queue {
             batches: Vec::new(),
             bytes: 0,
@@ -107,27 +121,26 @@ impl Pipeline {
             catalog,
             producers: Producers::new(parts.state.producers()),
         };
-        let pipeline = Self {
+        Arc::new(Self {
             queue: Mutex::new(queue),
             log: Mutex::new(parts.log),
             state: parts.state,
             budget: parts.budget,
-            memtable_bytes_max: parts.memtable_bytes_max,
             flush_bytes: parts.flush_bytes,
             log_bytes_max: parts.log_bytes_max,
             clock: parts.clock,
             executor: parts.executor,
             changed: Signal::default(),
-            memtable_bytes: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            unfrozen_bytes: AtomicUsize::new(recovered_bytes),
+            group_count: AtomicU64::new(0),
+            groups_seen: AtomicU64::new(0),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
             commit_job: Mutex::new(None),
             flush_job: Mutex::new(None),
-        };
-        pipeline.recount_memory();
-        Arc::new(pipeline)
+        })
     }
 
     /// Names the jobs to wake.
@@ -171,12 +184,12 @@ impl Pipeline {
     /// Those of `build`; `Poisoned`; `Closed`.
     pub fn submit_change(
         self: &Arc<Self>,
-        build: &dyn Fn(&Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
+        build: &dyn Fn(&Catalog) -> Result<Changes>,
     ) -> Result<Ticket> {
         self.check_open()?;
         loop {
             let catalog = Arc::clone(&self.queue.lock().catalog);
-            let (changes, deletions) = build(&catalog)?;
+            let Changes { catalog: changes, deletions } = build(&catalog)?;
             let after = Arc::new(catalog.apply_system_all(&changes)?);
             let record = Record { catalog: changes, deletions, ..Record::default() };
             let prepared = Prepared { record, catalog: after, refused: Vec::new() };
@@ -196,21 +209,6 @@ impl Pipeline {
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
         let grant = self.admit(bytes)?;
-        let outcome = self.enqueue_admitted(prepared, expected, (durability, waits), grant);
-        if !matches!(&outcome, Ok(Some(ticket)) if !ticket.repeats) {
-            self.give_back(bytes);
-        }
-        outcome
-    }
-
-    fn enqueue_admitted(
-        self: &Arc<Self>,
-        prepared: Prepared,
-        expected: &Arc<Catalog>,
-        (durability, waits): (Durability, bool),
-        grant: Grant,
-    ) -> Result<Option<Ticket>> {
-        let bytes = grant.bytes();
         let mut encoded = Vec::with_capacity(bytes + 256);
         prepared.record.encode(&mut encoded);
         if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
@@ -239,19 +237,19 @@ impl Pipeline {
                 }
             }
         }
-        queue.catalog = Arc::clone(&prepared.catalog);
+        queue.catalog = prepared.catalog;
         queue.bytes += encoded.len();
         queue.batches.push(Queued {
             record: prepared.record,
             encoded,
-            catalog: prepared.catalog,
             refused: prepared.refused,
             durability,
             cell: Arc::clone(&cell),
             grant,
         });
         drop(queue);
-        if !waits && !self.armed.swap(true, Ordering::AcqRel) {
+        if !waits {
+            self.armed.store(true, Ordering::Release);
             self.hurry();
         }
         Ok(Some(ticket(cell, false)))
@@ -269,33 +267,21 @@ impl Pipeline {
 
     /// Waits until there is memory for `bytes` more of rows.
     fn admit(&self, bytes: usize) -> Result<Grant> {
-        let used = || self.memtable_bytes.load(Ordering::Relaxed);
-        // A batch that is larger than the limit passes alone.
-        let fits = || used() == 0 || used() + bytes <= self.memtable_bytes_max;
-        let mut grant = Err(Error::Closed);
-        let mut ready = || {
-            if self.check_open().is_err() {
-                return true;
-            }
-            if fits() {
-                grant = self.budget.grant(bytes, "rows in memory");
-            }
-            grant.is_ok()
-        };
-        if !ready() {
+        // A batch larger than all memory for rows passes alone, with what there is.
+        let bytes = bytes.min(self.budget.limit_bytes());
+        let mut grant = self.budget.grant(bytes, "rows in memory");
+        if grant.is_err() {
             self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
+            let mut ready = || {
+                grant = self.budget.grant(bytes, "rows in memory");
+                grant.is_ok() || self.check_open().is_err()
+            };
             self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
         self.check_open()?;
-        let grant = grant.map_err(|_| Error::Overloaded {
-            what: "rows in memory wait for their flush".into(),
-            used: used() as u64,
-            limit: self.memtable_bytes_max as u64,
-        })?;
-        self.memtable_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(grant)
+        grant
     }
 
     /// Fills in the last number of an import, which only its table knows.
@@ -383,10 +369,9 @@ impl Pipeline {
         let fsync = group.iter().any(|batch| batch.durability == Durability::Fsync);
         let early = is_on(Bug::AcknowledgeBeforeSync);
         if is_on(Bug::PublishBeforeDurable) && fsync {
-            let last = log.last();
+            drop(log);
             self.insert(group, first, commit_time_ns, None);
-            self.state.publish(last, Sequence::ZERO);
-            let _ = log.sync();
+            let _ = self.sync();
             return;
         }
         if fsync
@@ -424,13 +409,17 @@ impl Pipeline {
                 row_count,
                 time_ns: commit_time_ns,
             });
-            self.insert_batch(batch.record, sequence, batch.grant, producer.clone());
+            self.insert_batch(
+                batch.record,
+                (sequence, commit_time_ns),
+                batch.grant,
+                producer.clone(),
+            );
             if let Some(state) = producer {
                 self.queue.lock().producers.commit(state);
             }
             told.push((batch.cell, sequence, row_count, batch.refused));
         }
-        self.state.commit_time(first, commit_time_ns);
         self.state.publish(sequence, durable.unwrap_or(Sequence::ZERO));
         let durable_sequence = self.state.snapshot().durable_sequence();
         for (cell, sequence, row_count, refused) in told {
@@ -446,15 +435,21 @@ impl Pipeline {
         if self.wants_flush() || self.waiting.load(Ordering::Acquire) > 0 {
             self.wake_flush();
         }
+        self.group_count.fetch_add(1, Ordering::Relaxed);
+        // The job writes a witness once the log is idle, and looks by itself until then.
+        if !self.armed.swap(true, Ordering::AcqRel) {
+            self.hurry();
+        }
     }
 
     fn insert_batch(
         &self,
         record: Record,
-        sequence: Sequence,
+        (sequence, commit_time_ns): (Sequence, i64),
         grant: Grant,
         producer: Option<ProducerState>,
     ) {
+        self.unfrozen_bytes.fetch_add(grant.bytes(), Ordering::Relaxed);
         let mut parts = vec![record];
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);
@@ -462,7 +457,7 @@ impl Pipeline {
         let mut grant = Some(grant);
         let last = parts.len() - 1;
         for (index, part) in parts.into_iter().enumerate() {
-            self.state.insert(sequence, producer.clone(), |view| {
+            self.state.insert(sequence, commit_time_ns, producer.clone(), |view| {
                 apply::apply(view, part, sequence, &self.budget, grant.take()).unwrap_or_else(
                     |error| {
                         // The batch was validated against this very catalog.
@@ -492,21 +487,12 @@ impl Pipeline {
             Failure::Unknown(cause) => Failure::Poisoned(cause.clone()),
             other => other.clone(),
         };
-        let freed: usize = group.iter().chain(&behind).map(|batch| batch.grant.bytes()).sum();
         for batch in group {
             batch.cell.tell(Err(failure.clone()));
         }
         for batch in behind {
             batch.cell.tell(Err(retry.clone()));
         }
-        self.give_back(freed);
-    }
-
-    /// Takes back what [`Self::admit`] counted. A recount in between may have forgotten it already.
-    fn give_back(&self, bytes: usize) {
-        let less = |used: usize| Some(used.saturating_sub(bytes));
-        let _ = self.memtable_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        self.changed.notify();
     }
 
     /// Refuses every write from now on.
@@ -538,17 +524,12 @@ impl Pipeline {
 
     /// Whether rows in memory or log files have reached the size at which they are flushed.
     pub fn wants_flush(&self) -> bool {
-        self.memtable_bytes.load(Ordering::Relaxed) >= self.flush_bytes
+        self.unfrozen_bytes.load(Ordering::Relaxed) >= self.flush_bytes
             || self.log.lock().size().1 >= self.log_bytes_max
     }
 
-    /// Counts the rows in memory anew, after a flush.
-    pub fn recount_memory(&self) {
-        let view = self.state.view();
-        let memtables = view.tables.values().flat_map(|table| table.memtables());
-        let bytes = memtables.map(|memtable| memtable.stats().memory_bytes).sum::<usize>();
-        let queued: usize = self.queue.lock().batches.iter().map(|one| one.grant.bytes()).sum();
-        self.memtable_bytes.store(bytes + queued, Ordering::Relaxed);
+    /// Tells those who wait that memory was freed.
+    pub fn memory_freed(&self) {
         self.changed.notify();
     }
 
@@ -582,6 +563,7 @@ impl Pipeline {
     /// `Poisoned`.
     pub fn freeze(&self) -> Result<Frozen> {
         let frozen = self.state.freeze(&|_| true);
+        self.unfrozen_bytes.store(0, Ordering::Relaxed);
         if !is_on(Bug::FlushBeforeLogDurable) {
             self.sync()?;
         }
@@ -621,10 +603,14 @@ impl Pipeline {
         if self.lead() {
             return JobStatus::More;
         }
-        self.armed.store(false, Ordering::Release);
         if self.poisoned().is_some() {
             return JobStatus::Idle;
         }
+        let groups = self.group_count.load(Ordering::Relaxed);
+        if self.groups_seen.swap(groups, Ordering::Relaxed) != groups {
+            return JobStatus::After { ms: IDLE_MS };
+        }
+        self.armed.store(false, Ordering::Release);
         let Some(mut log) = self.log.try_lock() else { return JobStatus::After { ms: 1 } };
         if !log.is_durable() {
             drop(log);

@@ -7,7 +7,6 @@ use chronolith_codec::Effort;
 
 use crate::error::{Error, Result};
 use crate::flush::{SegmentTarget, columns_of};
-use crate::limits::ROW_GROUP_ROWS;
 use crate::merge::{Resolver, RowSource, SeriesMerge};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSchema, Window};
 use crate::segment::{SegmentInfo, SegmentReader, SegmentWriter};
@@ -149,8 +148,8 @@ impl RowSource for Run {
         if self.rows.is_empty() {
             return Ok(None);
         }
-        let group = self.rows.start / ROW_GROUP_ROWS as u64 + 1;
-        let end = (group * ROW_GROUP_ROWS as u64).min(self.rows.end);
+        let group = self.reader.group_of(self.rows.start);
+        let end = self.reader.group_rows(group).end.clamp(self.rows.start + 1, self.rows.end);
         let rows = std::mem::replace(&mut self.rows.start, end)..end;
         self.reader.read(rows, &self.columns, true).map(Some)
     }

@@ -36,14 +36,21 @@ impl Job for FlushJob {
         if maintenance.pipeline.poisoned().is_some() {
             return JobStatus::Idle;
         }
-        if let Err(error) = maintenance.flush() {
-            tracing::warn!(%error, "a flush failed; the rows stay in memory and log");
-            return JobStatus::After { ms: RETRY_MS };
-        }
+        let flushed = match maintenance.flush() {
+            Ok(flushed) => flushed,
+            Err(error) => {
+                tracing::warn!(%error, "a flush failed; the rows stay in memory and log");
+                return JobStatus::After { ms: RETRY_MS };
+            }
+        };
         if let Some(compact) = self.compact.lock().as_ref() {
             compact.wake();
         }
-        if maintenance.pipeline.wants_flush() { JobStatus::More } else { JobStatus::Idle }
+        if flushed && maintenance.pipeline.wants_flush() {
+            JobStatus::More
+        } else {
+            JobStatus::Idle
+        }
     }
 
     fn on_panic(&self, message: &str) {

@@ -40,12 +40,12 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Writes all rows in memory to segments, and lets go of the log behind them.
+    /// Writes all rows in memory to segments, and lets go of the log behind them. Returns whether there was anything to write.
     ///
     /// # Errors
     /// `Io`: the rows stay in memory and log, a retry is safe. `Poisoned`.
     #[tracing::instrument(level = "info", skip_all)]
-    pub(super) fn flush(&self) -> Result<()> {
+    pub(super) fn flush(&self) -> Result<bool> {
         let _one = self.one.lock();
         let frozen = self.pipeline.freeze()?;
         let version = self.manifest.version();
@@ -57,16 +57,17 @@ impl Maintenance {
         }
         let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
         if nothing {
-            self.pipeline.recount_memory();
-            return Ok(());
+            return Ok(false);
         }
-        self.install_flush(&version, &frozen, added)
+        self.install_flush(&version, frozen, added)?;
+        self.pipeline.memory_freed();
+        Ok(true)
     }
 
     fn install_flush(
         &self,
         version: &Version,
-        frozen: &Frozen,
+        frozen: Frozen,
         added: Vec<crate::segment::SegmentInfo>,
     ) -> Result<()> {
         let added: Vec<Arc<_>> = added.into_iter().map(Arc::new).collect();
@@ -85,7 +86,7 @@ impl Maintenance {
                 changes.push(Change::FlushedThrough { table: *table, through: frozen.through });
             }
         }
-        changes.extend(tombstone_changes(version, frozen));
+        changes.extend(tombstone_changes(version, &frozen));
         let producers =
             frozen.producers.iter().filter(|one| !one.id.starts_with(IMPORT_PREFIX)).cloned();
         let producers: Vec<_> = producers.collect();
@@ -101,7 +102,6 @@ impl Maintenance {
         let done: Vec<_> = frozen.tables.iter().flat_map(|(_, some)| some.clone()).collect();
         let gone = self.state.install(&handles, &removed, &done, &|_| false);
         self.garbage.lock().extend(gone);
-        self.pipeline.recount_memory();
         self.pipeline.truncate_log(floor)?;
         self.collect()
     }

@@ -20,6 +20,7 @@ use self::jobs::Jobs;
 use self::maintain::Maintenance;
 use crate::budget::MemoryBudget;
 use crate::catalog::{self, CatalogChange};
+use crate::commit::Changes;
 pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -108,7 +109,7 @@ impl Db {
         self.change(&|catalog| {
             let change = CatalogChange::CreateTable(catalog.plan_table(name, &options));
             catalog.apply(&change)?;
-            Ok((vec![change], Vec::new()))
+            Ok(Changes { catalog: vec![change], deletions: Vec::new() })
         })
     }
 
@@ -120,14 +121,11 @@ impl Db {
         self.change(&|catalog| {
             let change = CatalogChange::DropTable { table: catalog.get(name)?.id };
             catalog.apply(&change)?;
-            Ok((vec![change], Vec::new()))
+            Ok(Changes { catalog: vec![change], deletions: Vec::new() })
         })
     }
 
-    fn change(
-        &self,
-        build: &dyn Fn(&catalog::Catalog) -> Result<(Vec<CatalogChange>, Vec<Tombstone>)>,
-    ) -> Result<WriteOutcome> {
+    fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
         self.check_writable("change tables")?;
         self.inner.maintenance.pipeline.submit_change(build)?.wait()
     }
@@ -181,7 +179,7 @@ impl Db {
                 tags: tags.collect(),
                 range,
             };
-            Ok((Vec::new(), vec![tombstone]))
+            Ok(Changes { catalog: Vec::new(), deletions: vec![tombstone] })
         })?;
         // What the deletion hides is what the sequence before it shows.
         let sequence = outcome.sequence;
@@ -297,7 +295,7 @@ impl Db {
     /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
     pub fn flush(&self) -> Result<()> {
         self.check_writable("flush")?;
-        self.inner.maintenance.flush()
+        self.inner.maintenance.flush().map(|_| ())
     }
 
     /// Flushes, then merges segments as far as they can be, encoded as small as they can be.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
 use crate::format::names;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
-use crate::model::Sequence;
+use crate::model::{Rows, Sequence};
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
 use crate::wal::{self, RawRecord, Record, Recovery};
@@ -59,25 +59,21 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     };
     let manifest = Arc::new(manifest);
     let version = manifest.version();
-    let budget = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
-    let mut replay = Replay::new(&vfs, dir, &version, &budget)?;
+    let memory = Memory::new(options);
+    let mut replay = Replay::new(&vfs, dir, &version, &memory.rows)?;
     let folder = commit::log_folder(dir);
-    let recovered = if vfs.exists(&folder)? || version.log_head.is_some() {
-        if writable && vfs.exists(&folder)? {
-            vfs.sync_dir(&folder)?;
-        }
-        wal::recover(
-            vfs.as_ref(),
-            &folder,
-            version.database_id,
-            version.log_floor,
-            version.log_head,
-            !writable,
-            &mut |record| replay.record(record),
-        )?
-    } else {
-        Recovery::default()
-    };
+    if writable && vfs.exists(&folder)? {
+        vfs.sync_dir(&folder)?;
+    }
+    let recovered = wal::recover(
+        vfs.as_ref(),
+        &folder,
+        version.database_id,
+        version.log_floor,
+        version.log_head,
+        !writable,
+        &mut |record| replay.record(record),
+    )?;
     let last = recovered.last.unwrap_or_default().max(version_last(&version));
     if writable {
         sync_log(vfs.as_ref(), &recovered)?;
@@ -85,8 +81,9 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     }
     let recovery = report(&recovered, last);
     let state = StateCell::new(replay.view, last, replay.producers, replay.times);
-    let durable = if writable { last } else { version_last(&version) };
-    let opened = Opening { options, manifest, version, budget, recovered, last, durable };
+    let proven = recovered.durable.unwrap_or_default().max(version_last(&version));
+    let durable = if writable { last } else { proven };
+    let opened = Opening { options, manifest, version, memory, recovered, last, durable };
     opened.assemble(Arc::new(state), recovery, lock)
 }
 
@@ -101,11 +98,28 @@ fn version_last(version: &Version) -> Sequence {
     flushed.max(version.catalog_sequence).max(lost)
 }
 
+/// The memory budget, and how much of it is for rows.
+struct Memory {
+    whole: Arc<MemoryBudget>,
+    rows: Arc<MemoryBudget>,
+    flush_bytes: usize,
+}
+
+impl Memory {
+    fn new(options: &Options) -> Self {
+        let whole = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
+        let limit = whole.limit_bytes();
+        let flush_bytes = options.flush_bytes.unwrap_or(limit / 4).max(1);
+        let rows = whole.part(flush_bytes.saturating_mul(2).min(limit / 2).max(flush_bytes));
+        Self { whole, rows, flush_bytes }
+    }
+}
+
 struct Opening<'a> {
     options: &'a Options,
     manifest: Arc<Manifest>,
     version: Arc<Version>,
-    budget: Arc<MemoryBudget>,
+    memory: Memory,
     recovered: Recovery,
     last: Sequence,
     durable: Sequence,
@@ -128,14 +142,11 @@ impl Opening<'_> {
         let environment = (Arc::clone(&vfs), Arc::clone(&clock), Arc::clone(&rng));
         let manifest = Arc::clone(&self.manifest);
         let log = Log::new(environment, manifest, dir.clone(), sizes, self.recovered, self.last)?;
-        let limit = self.budget.limit_bytes();
-        let flush_bytes = self.options.flush_bytes.unwrap_or(limit / 4).max(1);
         let pipeline = Pipeline::new(Parts {
             log,
             state: Arc::clone(&state),
-            budget: Arc::clone(&self.budget),
-            memtable_bytes_max: (flush_bytes.saturating_mul(2)).min(limit / 2).max(flush_bytes),
-            flush_bytes,
+            budget: self.memory.rows,
+            flush_bytes: self.memory.flush_bytes,
             log_bytes_max: self.options.log_bytes_max,
             clock: Arc::clone(&clock),
             executor,
@@ -159,7 +170,7 @@ impl Opening<'_> {
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
-        Ok(Opened { maintenance, budget: self.budget, recovery, lock })
+        Ok(Opened { maintenance, budget: self.memory.whole, recovery, lock })
     }
 }
 
@@ -242,7 +253,10 @@ impl<'a> Replay<'a> {
             };
             self.producers.insert(state.id.clone(), state);
         }
-        if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, None)? {
+        // Rows that an earlier opening took in must fit again; where the budget is smaller now, the next flush mends it.
+        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        let grant = self.budget.grant(bytes, "rows of the log").ok();
+        if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, grant)? {
             self.view = next;
         }
         Ok(())

@@ -5,3 +5,4 @@ pub mod frame;
 pub mod hash;
 pub mod names;
 pub mod version;
+pub(crate) mod wire;

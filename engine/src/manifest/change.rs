@@ -6,11 +6,11 @@ use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
 use super::CommitTimesRef;
 use crate::catalog::Catalog;
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::limits::{PRODUCER_COUNT_MAX, PRODUCER_LEN_BYTES_MAX};
 use crate::model::{FileId, Sequence, TableId, TimeRange};
 use crate::segment::SegmentInfo;
 use crate::tombstone::Tombstone;
-use crate::wire::{self, Decoded, corrupt};
 
 /// Bytes of a quarantined file's path or reason, inclusive.
 const QUARANTINE_TEXT_LEN_BYTES_MAX: usize = 4 << 10;

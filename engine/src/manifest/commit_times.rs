@@ -13,9 +13,9 @@ pub use file::CommitTimesRef;
 use chronolith_codec::varint::{Reader, put_u64};
 
 use self::file::FileState;
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::limits::COMMIT_TIME_STEP_NS;
 use crate::model::Sequence;
-use crate::wire::{self, Decoded, corrupt};
 
 /// Entries between two anchors: a lookup decodes at most so many.
 const ANCHOR_ENTRY_COUNT: usize = 256;

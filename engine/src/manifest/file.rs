@@ -7,12 +7,12 @@ use chronolith_codec::varint::{Reader, put_bytes, put_u64};
 
 use super::change::{Change, KIND_MAX};
 use crate::error::{Error, Result};
+use crate::format::version::MANIFEST_VERSION as VERSION;
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::model::FileId;
 use crate::vfs::{OpenMode, Vfs};
-use crate::wire::{self, Decoded, corrupt};
 
 const MAGIC: [u8; 8] = *b"CHRONMAN";
-const VERSION: u32 = 0;
 /// Hash algorithm 1: BLAKE3.
 const ALGORITHM_BLAKE3: u8 = 1;
 const HEADER_LEN_BYTES: usize = 144;

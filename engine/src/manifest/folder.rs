@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::file::Kind;
 use crate::error::Result;
+use crate::format::names::LOCK_FILE;
+pub(super) use crate::format::names::MANIFEST_FOLDER as FOLDER;
 use crate::model::FileId;
 use crate::vfs::Vfs;
 
-/// The manifest's folder in a database directory.
-pub(super) const FOLDER: &str = "manifest";
 /// Names that an empty directory may hold: the lock, and what file systems put into a fresh disk.
-const HARMLESS: [&str; 3] = ["LOCK", "lost+found", FOLDER];
+const HARMLESS: [&str; 3] = [LOCK_FILE, "lost+found", FOLDER];
 /// Foreign names that a message shows.
 const FOREIGN_SHOWN_COUNT_MAX: usize = 3;
 

@@ -45,20 +45,19 @@ impl Check<'_> {
     fn run(&mut self, listing: &Listing) {
         let numbers: BTreeSet<u64> =
             listing.edits.iter().chain(&listing.checkpoints).copied().collect();
-        // Edits up to the oldest checkpoint wait for removal: they may have gaps.
-        let oldest = listing.checkpoints.first().copied().unwrap_or(0);
+        let floor = floor(listing);
         let mut due = 1;
         for number in numbers {
             if number == 1 {
                 self.chain = Some(recover::beginning());
             } else if number > due {
-                self.gap(due.max(oldest + 1), number);
+                self.gap(due.max(floor + 1), number);
             }
             due = number + 1;
             if listing.edits.contains(&number) {
                 self.edit(number);
             } else {
-                self.gap(number.max(oldest + 1), number + 1);
+                self.gap(number.max(floor + 1), number + 1);
             }
             if listing.checkpoints.contains(&number) {
                 self.checkpoint(number);
@@ -113,6 +112,17 @@ impl Check<'_> {
         if let Err(error) = loaded {
             (self.report)(error);
         }
+    }
+}
+
+/// The number up to which edits may be missing: collection leaves two checkpoints and the edits after the older. A copy that
+/// was made of one checkpoint and what follows it is whole, too.
+fn floor(listing: &Listing) -> u64 {
+    let newest = listing.checkpoints.last().copied().unwrap_or(0);
+    match listing.checkpoints.iter().rev().nth(1) {
+        Some(older) => *older,
+        None if listing.edits.range(..=newest).next().is_none() => newest,
+        None => 0,
     }
 }
 

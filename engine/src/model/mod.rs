@@ -6,13 +6,13 @@ mod column;
 mod predicate;
 mod rows;
 mod schema;
-mod sequence;
 mod series_key;
 mod text;
 mod time_range;
 mod value;
 mod window;
 
+pub use crate::sequence::Sequence;
 pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
     Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
@@ -24,7 +24,6 @@ pub use rows::{FieldValues, Rows};
 pub use schema::{
     ColumnId, FieldDef, FieldType, FileId, MergeMode, SchemaMode, TableId, TableSchema, TagDef,
 };
-pub use sequence::Sequence;
 pub use series_key::{SeriesKey, check_tag_value, tag_of};
 pub use text::text_from_parts;
 pub use time_range::TimeRange;

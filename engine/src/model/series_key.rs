@@ -46,10 +46,7 @@ impl SeriesKey {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let well_formed = bytes.len() <= SERIES_KEY_LEN_BYTES_MAX
             && std::str::from_utf8(bytes).is_ok()
-            && match bytes {
-                [] | [.., 1..=u8::MAX, 0] => true,
-                _ => false,
-            };
+            && matches!(bytes, [] | [.., 1..=u8::MAX, 0]);
         well_formed.then(|| Self(bytes.into()))
     }
 

@@ -12,7 +12,7 @@ use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
 };
 use crate::segment::SegmentReader;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, expired};
 use crate::tombstone::Tombstone;
 
 /// Rows at which a batch is handed on.
@@ -114,7 +114,14 @@ impl Scan {
         let mut cursors = Vec::new();
         for segment in &table.segments {
             let info = segment.info();
-            if info.min_sequence > through || !plan.range.touches(info.min_time, info.max_time) {
+            if !plan.range.touches(info.min_time, info.max_time) {
+                continue;
+            }
+            if info.tombstones_through > through {
+                // Compaction folded versions that this snapshot would have to tell apart.
+                return Err(expired(through, info.tombstones_through, &plan.schema.name));
+            }
+            if info.min_sequence > through {
                 continue;
             }
             let reader = segment.reader()?;

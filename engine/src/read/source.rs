@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::filter::BoundFilter;
 use crate::error::Result;
-use crate::limits::ROW_GROUP_ROWS;
 use crate::merge::{RowSource, retain};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence};
 use crate::segment::{BlockId, SegmentReader, ZoneValues};
@@ -69,11 +68,11 @@ impl SegmentSource {
 impl RowSource for SegmentSource {
     fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
         while self.rows.start < self.rows.end {
-            let group = self.rows.start / ROW_GROUP_ROWS as u64;
-            let end = ((group + 1) * ROW_GROUP_ROWS as u64).min(self.rows.end);
+            let group = self.reader.group_of(self.rows.start);
+            let end = self.reader.group_rows(group).end.clamp(self.rows.start + 1, self.rows.end);
             let rows = self.rows.start..end;
             self.rows.start = end;
-            if !self.may_hold(usize::try_from(group).unwrap_or(usize::MAX))? {
+            if !self.may_hold(group)? {
                 continue;
             }
             let late = self.reader.info().max_sequence > self.read.through;

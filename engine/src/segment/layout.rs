@@ -140,11 +140,6 @@ impl Footer {
         self.sections.iter().find(|(other, _)| *other == kind).map(|(_, extent)| *extent)
     }
 
-    /// Every section, in file order as the writer left them.
-    pub(crate) fn sections(&self) -> &[(u16, Extent)] {
-        &self.sections
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4 + self.sections.len() * ENTRY_BYTES);
         let count = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
@@ -235,4 +230,12 @@ fn trailer<'a>(
     let magic = reader.bytes(TRAILER_MAGIC.len())?;
     reader.u32_le()?;
     Ok((Extent { offset, len: u64::from(len), crc }, magic, reader.u32_le()?))
+}
+
+#[cfg(test)]
+impl Footer {
+    /// Every section.
+    pub(crate) fn sections(&self) -> &[(u16, Extent)] {
+        &self.sections
+    }
 }

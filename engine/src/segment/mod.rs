@@ -9,6 +9,7 @@ mod index;
 mod info;
 mod last_rows;
 mod layout;
+mod order;
 mod output;
 mod page;
 mod parts;

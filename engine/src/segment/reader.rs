@@ -29,6 +29,7 @@ use super::zone::Zone;
 
 /// Bytes at the file's end that are read at once when it is opened.
 const TAIL_BYTES: u64 = 16 << 10;
+const WHAT_HEADER: &str = "segment header";
 
 /// An open segment. Methods take `&self` from any thread.
 pub struct SegmentReader {
@@ -216,7 +217,7 @@ impl SegmentReader {
     /// # Errors
     /// `Corrupt`, `Io`.
     pub fn zone(&self, group: usize, id: BlockId) -> Result<Option<&Zone>> {
-        Ok(self.group(group)?.block(id).map(|block| &block.zone))
+        Ok(self.block(group, id)?.map(|block| &block.zone))
     }
 
     /// Bounds that hold the values of a page of 4,096 rows, NULL and NaN left out, at 1/255 of the block's range; none where the
@@ -230,9 +231,9 @@ impl SegmentReader {
         id: BlockId,
         page: usize,
     ) -> Result<Option<(Value, Value)>> {
-        let Some(block) = self.group(group)?.block(id) else { return Ok(None) };
-        let Some(page) = block.pages.get(page) else { return Ok(None) };
-        Ok(block.zone.page_bounds(page.coarse, block.field_type))
+        let Some(block) = self.block(group, id)? else { return Ok(None) };
+        let page = block.pages.get(page);
+        Ok(page.and_then(|page| block.zone.page_bounds(page.coarse, block.field_type)))
     }
 
     /// How many pages each block of a row group has.
@@ -319,17 +320,16 @@ fn open_file(vfs: &dyn Vfs, path: &Path, expected: u64) -> Result<Arc<dyn File>>
 }
 
 fn check_header(file: &dyn File, path: &Path, database_id: u128, info: &SegmentInfo) -> Result<()> {
-    let bytes = read_exact(file, 0, HEADER_BYTES, "segment header")?;
+    let bytes = read_exact(file, 0, HEADER_BYTES, WHAT_HEADER)?;
     let header = Header::decode(&bytes, path)?;
-    let expected = Header { file_id: info.file_id, database_id, table: info.table };
-    if header == expected {
+    if header == (Header { file_id: info.file_id, database_id, table: info.table }) {
         return Ok(());
     }
     let detail = format!(
         "expected file {} of table {} in database {database_id:032x}, found file {} of table {} in database {:032x}",
         info.file_id, info.table.0, header.file_id, header.table.0, header.database_id
     );
-    Err(Error::corrupt(path, 0, "segment header", detail))
+    Err(Error::corrupt(path, 0, WHAT_HEADER, detail))
 }
 
 fn required(source: &Source, footer: &Footer, kind: u16) -> Result<Extent> {

@@ -105,13 +105,22 @@ impl TagIndexBuilder {
 #[derive(Default)]
 struct BlockBuilder {
     values: TextBuf,
+    first: Vec<i64>,
+    headers: Vec<i64>,
     postings: Vec<u8>,
 }
 
 impl BlockBuilder {
+    /// Adds a value with its ordinals, which are ascending and at least one.
+    #[expect(clippy::cast_possible_wrap, reason = "postings are far shorter than 2^62 bytes")]
     fn push(&mut self, value: &str, ordinals: &[u32]) -> Result<()> {
         self.values.push(value).map_err(|error| Error::Internal(error.to_string()))?;
-        encode_postings(ordinals, &mut self.postings)
+        let start = self.postings.len();
+        let is_roaring = encode_postings(ordinals, &mut self.postings)?;
+        let len = (self.postings.len() - start) as i64;
+        self.first.push(ordinals.first().copied().map_or(0, i64::from));
+        self.headers.push(len << 1 | i64::from(is_roaring));
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -123,6 +132,8 @@ impl BlockBuilder {
         let mut block = Vec::new();
         varint::put_u64(&mut block, self.values.len() as u64);
         parts::put_texts(&mut block, &self.values, Effort::Dense);
+        parts::put_ints(&mut block, &self.first, Effort::Dense);
+        parts::put_ints(&mut block, &self.headers, Effort::Dense);
         block.extend_from_slice(&self.postings);
         let extent = out.append_sealed(&block)?;
         index.push(first, extent).map_err(|error| Error::Internal(error.to_string()))?;
@@ -131,66 +142,82 @@ impl BlockBuilder {
     }
 }
 
-/// Appends the ordinals (ascending) as whichever is smaller: a list of LEB128 (the first, then differences), or a roaring
-/// bitmap. Before it stands its length doubled, plus one for roaring.
-fn encode_postings(ordinals: &[u32], out: &mut Vec<u8>) -> Result<()> {
+/// Appends the ordinals but the first as whichever is smaller: a list of LEB128 differences, or a roaring bitmap of all of them.
+/// Returns whether it is a bitmap.
+fn encode_postings(ordinals: &[u32], out: &mut Vec<u8>) -> Result<bool> {
     let mut list = Vec::new();
-    let mut before = 0;
-    for &ordinal in ordinals {
+    for (before, ordinal) in ordinals.iter().zip(ordinals.iter().skip(1)) {
         varint::put_u64(&mut list, u64::from(ordinal - before));
-        before = ordinal;
     }
-    if list.len() <= ROARING_BYTES_MIN {
-        varint::put_u64(out, (list.len() as u64) << 1);
-        out.extend_from_slice(&list);
-        return Ok(());
-    }
-    let mut roaring = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    roaring.optimize();
-    let size = roaring.serialized_size();
-    if size >= list.len() {
-        varint::put_u64(out, (list.len() as u64) << 1);
-        out.extend_from_slice(&list);
-        return Ok(());
-    }
-    varint::put_u64(out, (size as u64) << 1 | 1);
-    roaring.serialize_into(&mut *out).map_err(|error| Error::Internal(error.to_string()))
-}
-
-/// Adds the ordinals that [`encode_postings`] wrote to `out`.
-fn decode_postings(
-    reader: &mut Reader<'_>,
-    series_count: u32,
-    out: &mut RoaringBitmap,
-) -> std::result::Result<(), CodecError> {
-    let corrupt = |what| CodecError::Corrupt { what };
-    let (header, body) = postings(reader)?;
-    let ordinals = if header & 1 == 1 {
-        RoaringBitmap::deserialize_from(body).map_err(|_| corrupt("postings are no bitmap"))?
-    } else {
-        let mut list = Reader::new(body);
-        let mut ordinals = RoaringBitmap::new();
-        let mut ordinal = 0u64;
-        while list.remaining() > 0 {
-            ordinal = ordinal.saturating_add(list.u64()?);
-            let known = u32::try_from(ordinal);
-            ordinals.insert(known.map_err(|_| corrupt("an ordinal passes 32 bits"))?);
+    if list.len() > ROARING_BYTES_MIN {
+        let mut roaring = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        roaring.optimize();
+        if roaring.serialized_size() < list.len() {
+            let written = roaring.serialize_into(&mut *out);
+            return written.map(|()| true).map_err(|error| Error::Internal(error.to_string()));
         }
-        ordinals
-    };
-    if ordinals.max().is_some_and(|last| last >= series_count) {
-        return Err(corrupt("an ordinal passes the series count"));
     }
-    *out |= ordinals;
-    Ok(())
+    out.extend_from_slice(&list);
+    Ok(false)
 }
 
-/// One value's postings: their header and their bytes.
-fn postings<'a>(reader: &mut Reader<'a>) -> std::result::Result<(u64, &'a [u8]), CodecError> {
-    let header = reader.u64()?;
-    let len = usize::try_from(header >> 1).map_err(|_| CodecError::Truncated)?;
-    Ok((header, reader.bytes(len)?))
+/// A decoded block of one tag's values.
+struct TagBlock<'a> {
+    values: TextBuf,
+    /// For each value its first ordinal, whether its postings are a bitmap, and the postings.
+    postings: Vec<(u64, bool, &'a [u8])>,
+}
+
+impl<'a> TagBlock<'a> {
+    fn decode(bytes: &'a [u8]) -> std::result::Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        let count = reader.u64()?;
+        let count = usize::try_from(count).ok().filter(|count| *count <= INDEX_BLOCK_COUNT_MAX);
+        let count = count.ok_or(CodecError::Corrupt { what: "a tag block has too many values" })?;
+        let values = parts::get_texts(&mut reader, count, TAG_VALUE_LEN_BYTES_MAX)?;
+        let first = parts::get_counts(&mut reader, count)?;
+        let headers = parts::get_counts(&mut reader, count)?;
+        let mut postings = Vec::with_capacity(count);
+        for (first, header) in first.into_iter().zip(headers) {
+            let len = usize::try_from(header >> 1).map_err(|_| CodecError::Truncated)?;
+            postings.push((first, header & 1 == 1, reader.bytes(len)?));
+        }
+        reader.finish()?;
+        Ok(Self { values, postings })
+    }
+
+    /// Adds the ordinals of the value at `index`, all below `series_count`, to `out`.
+    fn add(
+        &self,
+        index: usize,
+        series_count: u32,
+        out: &mut RoaringBitmap,
+    ) -> std::result::Result<(), CodecError> {
+        let corrupt = |what| CodecError::Corrupt { what };
+        let Some((first, is_roaring, bytes)) = self.postings.get(index) else { return Ok(()) };
+        let ordinals = if *is_roaring {
+            RoaringBitmap::deserialize_from(*bytes)
+                .map_err(|_| corrupt("postings are no bitmap"))?
+        } else {
+            let mut list = Reader::new(bytes);
+            let mut ordinals = RoaringBitmap::new();
+            let mut ordinal = *first;
+            loop {
+                let known = u32::try_from(ordinal);
+                ordinals.insert(known.map_err(|_| corrupt("an ordinal passes 32 bits"))?);
+                if list.remaining() == 0 {
+                    break ordinals;
+                }
+                ordinal = ordinal.saturating_add(list.u64()?);
+            }
+        };
+        if ordinals.max().is_some_and(|last| last >= series_count) {
+            return Err(corrupt("an ordinal passes the series count"));
+        }
+        *out |= ordinals;
+        Ok(())
+    }
 }
 
 /// The tag index of an open segment.
@@ -269,16 +296,12 @@ impl TagIndex {
         value: &str,
         out: &mut RoaringBitmap,
     ) -> std::result::Result<(), CodecError> {
-        let mut reader = Reader::new(block);
-        let values = block_values(&mut reader)?;
-        let at = lower_bound(&values, value.as_bytes());
-        if values.get(at) != Some(value) {
+        let block = TagBlock::decode(block)?;
+        let at = lower_bound(&block.values, value.as_bytes());
+        if block.values.get(at) != Some(value) {
             return Ok(());
         }
-        for _ in 0..at {
-            postings(&mut reader)?;
-        }
-        decode_postings(&mut reader, self.series_count, out)
+        block.add(at, self.series_count, out)
     }
 
     fn index(&self, source: &Source) -> Result<&[BlockIndex]> {
@@ -336,22 +359,14 @@ impl TagIndex {
         block: &[u8],
         report: &mut dyn FnMut(&str, RoaringBitmap),
     ) -> std::result::Result<(), CodecError> {
-        let mut reader = Reader::new(block);
-        let values = block_values(&mut reader)?;
-        for index in 0..values.len() {
+        let block = TagBlock::decode(block)?;
+        for index in 0..block.values.len() {
             let mut ordinals = RoaringBitmap::new();
-            decode_postings(&mut reader, self.series_count, &mut ordinals)?;
-            report(values.get(index).unwrap_or_default(), ordinals);
+            block.add(index, self.series_count, &mut ordinals)?;
+            report(block.values.get(index).unwrap_or_default(), ordinals);
         }
-        reader.finish()
+        Ok(())
     }
-}
-
-fn block_values(reader: &mut Reader<'_>) -> std::result::Result<TextBuf, CodecError> {
-    let count = reader.u64()?;
-    let count = usize::try_from(count).ok().filter(|count| *count <= INDEX_BLOCK_COUNT_MAX);
-    let count = count.ok_or(CodecError::Corrupt { what: "a tag block has too many values" })?;
-    parts::get_texts(reader, count, TAG_VALUE_LEN_BYTES_MAX)
 }
 
 /// Adds the ordinals whose leading tag has this value: keys that begin with the value and a zero byte, and for the empty value

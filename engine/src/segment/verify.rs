@@ -1,7 +1,6 @@
 //! Checking every byte of a segment, and naming the extent of what is damaged.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -10,14 +9,17 @@ use crate::limits::{INDEX_BLOCK_COUNT_MAX, PAGE_ROWS};
 use crate::model::{Column, ColumnData, RowChunk, Sequence, SeriesKey};
 use crate::vfs::Vfs;
 
-use super::dictionary::Series;
 use super::group::{Block, BlockId};
 use super::info::SegmentInfo;
+use super::order::Order;
 use super::page::BlockEncoder;
 use super::reader::SegmentReader;
 
 /// Bytes that are hashed at a time.
 const HASH_BYTES: u64 = 1 << 20;
+
+/// The first and last series of some rows, and the times between which the rows lie.
+type Extent = (Option<(SeriesKey, SeriesKey)>, Option<(i64, i64)>);
 
 /// One thing that is wrong with a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +223,7 @@ impl Check<'_> {
     }
 
     /// The first and last series of some rows, and the times between which all their rows lie.
-    fn extent(&self, start: u64, end: u64) -> (Option<(SeriesKey, SeriesKey)>, Option<(i64, i64)>) {
+    fn extent(&self, start: u64, end: u64) -> Extent {
         let info = &self.reader.info;
         let Ok(first) = self.ordinal_of(start) else {
             return (None, Some((info.min_time, info.max_time)));
@@ -325,161 +327,4 @@ fn same_value(one: &Column, other: &Column, row: usize) -> bool {
             == other.get(row).map(|value| value.to_bits());
     }
     *one == other.slice(row..row + 1)
-}
-
-/// The order of rows and series, row group after row group.
-struct Order {
-    /// The next series, and the block of the dictionary that holds it.
-    ordinal: u32,
-    series: Option<Arc<Series>>,
-    last_key: Option<Vec<u8>>,
-    row: u64,
-    /// The last row before, where it is of the same series and was read.
-    before: Option<(i64, Sequence)>,
-    has_duplicates: bool,
-    times: (i64, i64),
-    sequences: (Sequence, Sequence),
-    /// Whether the row group before ends with a repetition that goes on.
-    unique: Vec<bool>,
-}
-
-impl Order {
-    fn new(reader: &SegmentReader) -> Self {
-        Self {
-            ordinal: 0,
-            series: None,
-            last_key: None,
-            row: 0,
-            before: None,
-            has_duplicates: false,
-            times: (i64::MAX, i64::MIN),
-            sequences: (Sequence::MAX, Sequence::ZERO),
-            unique: vec![true; reader.group_count()],
-        }
-    }
-
-    /// Passes over rows that could not be read.
-    fn skip(&mut self, row: u64, ordinal: u32) {
-        (self.row, self.ordinal) = (row, ordinal);
-        self.before = None;
-    }
-
-    fn check(&mut self, reader: &SegmentReader, group: usize, rows: &RowChunk) -> Result<()> {
-        let end = reader.group_rows(group).end;
-        let first = self.row;
-        while self.row < end {
-            let series = self.series_of(reader)?;
-            let at = usize::try_from(self.ordinal).unwrap_or_default() % INDEX_BLOCK_COUNT_MAX;
-            let ordinal = self.ordinal;
-            let bad = |detail: &str| {
-                let place = format!("series {ordinal} in row group {group}: {detail}");
-                Err(reader.source.damaged(reader.group_rows(group).start, "row order", place))
-            };
-            let (Some(of), Some(times)) = (series.rows_of(at), series.times_of(at)) else {
-                return bad("it is not in the dictionary");
-            };
-            let part = self.row..of.end.min(end);
-            if part.is_empty() {
-                return bad("it has no rows");
-            }
-            let inside = usize::try_from(part.start - first).unwrap_or_default()
-                ..usize::try_from(part.end - first).unwrap_or_default();
-            let slice = rows.time.get(inside.clone()).unwrap_or_default();
-            let begins = of.start == part.start;
-            let ends = of.end == part.end;
-            if (begins && slice.first() != Some(&times.0))
-                || (ends && slice.last() != Some(&times.1))
-            {
-                return bad("its first or last time is not that of the dictionary");
-            }
-            if !self.rises(rows, inside, group) {
-                return bad("its rows are not in order, or outside of what the segment declares");
-            }
-            self.row = part.end;
-            if ends {
-                self.ordinal += 1;
-                self.before = None;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether rows of one series follow each other; notes what repeats.
-    fn rises(&mut self, rows: &RowChunk, inside: std::ops::Range<usize>, group: usize) -> bool {
-        let start = inside.start;
-        for row in inside {
-            let (Some(time), Some(sequence)) = (rows.time.get(row), rows.sequence.get(row)) else {
-                return false;
-            };
-            if let Some(before) = self.before {
-                if (*time, *sequence) < before {
-                    return false;
-                }
-                if *time == before.0 {
-                    self.has_duplicates = true;
-                    let over =
-                        if row == start && row == 0 { group.saturating_sub(1) } else { group };
-                    for group in [group, over] {
-                        if let Some(unique) = self.unique.get_mut(group) {
-                            *unique = false;
-                        }
-                    }
-                }
-            }
-            self.before = Some((*time, *sequence));
-            self.times = (self.times.0.min(*time), self.times.1.max(*time));
-            self.sequences = (self.sequences.0.min(*sequence), self.sequences.1.max(*sequence));
-        }
-        true
-    }
-
-    /// The dictionary's block of the next series, whose keys are checked when it is first needed.
-    fn series_of(&mut self, reader: &SegmentReader) -> Result<Arc<Series>> {
-        let (series, at) = reader.dictionary.series(&reader.source, self.ordinal)?;
-        if at == 0 || self.series.is_none() {
-            for key in series.keys.view().iter_bytes() {
-                let rises = self.last_key.as_deref().is_none_or(|last| last < key) || at > 0;
-                if !rises || SeriesKey::from_bytes(key).is_none() {
-                    let detail =
-                        format!("keys near series {} are malformed or not in order", self.ordinal);
-                    return Err(reader.source.damaged(0, "series dictionary", detail));
-                }
-                self.last_key = Some(key.to_vec());
-            }
-        }
-        self.series = Some(series.clone());
-        Ok(series)
-    }
-
-    /// Compares what all rows gave with what the segment declares.
-    fn finish(self, reader: &SegmentReader, whole: bool) -> Result<()> {
-        let info = &reader.info;
-        let bad = |detail: String| Err(reader.source.damaged(0, "segment summary", detail));
-        if !whole || self.row < info.row_count {
-            return Ok(());
-        }
-        if self.times != (info.min_time, info.max_time)
-            || self.sequences != (info.min_sequence, info.max_sequence)
-        {
-            return bad(format!(
-                "rows have times {:?} and sequences {:?}",
-                self.times, self.sequences
-            ));
-        }
-        if self.ordinal != info.series_count || self.has_duplicates != info.has_duplicates {
-            return bad(format!(
-                "rows have {} series, repeated: {}",
-                self.ordinal, self.has_duplicates
-            ));
-        }
-        if !info.window.range().covers(info.min_time, info.max_time) {
-            return bad("rows lie outside of the window".to_owned());
-        }
-        if let Some(group) = (0..reader.group_count())
-            .find(|at| reader.is_unique(*at) != self.unique.get(*at).copied().unwrap_or_default())
-        {
-            return bad(format!("row group {group} is marked wrongly as unique or not"));
-        }
-        Ok(())
-    }
 }

@@ -371,3 +371,93 @@ impl Gather<f64, f64> {
         (self.stats.map_or(ZoneValues::None, ZoneValues::F64), self.nan_count, coarse)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(pages: &[&[f64]]) -> (Zone, Vec<(u8, u8)>) {
+        let mut gather = Gather::<f64, f64>::new();
+        pages.iter().for_each(|page| gather.page(page));
+        let (values, nan_count, coarse) = gather.finish();
+        let nan_count = u32::try_from(nan_count).unwrap();
+        (Zone { row_count: 0, null_count: 0, nan_count, values }, coarse)
+    }
+
+    fn bits(zone: &Zone) -> [u64; 5] {
+        let ZoneValues::F64(stats) = zone.values else { panic!("{zone:?}") };
+        [stats.min, stats.max, stats.first, stats.last, stats.sum].map(f64::to_bits)
+    }
+
+    #[test]
+    fn zeros_are_alike_and_ends_are_exact() {
+        let (zone, _) = floats(&[&[-0.0, 0.0, -0.0]]);
+        assert_eq!(bits(&zone), [0, 0, 1 << 63, 1 << 63, 0]);
+    }
+
+    #[test]
+    fn nan_is_counted_and_left_out() {
+        let (zone, coarse) = floats(&[&[f64::NAN, 2.0], &[-f64::NAN], &[1.0]]);
+        assert_eq!(zone.nan_count, 2);
+        let [min, max, first, last, sum] = bits(&zone).map(f64::from_bits);
+        assert!(first.is_nan());
+        assert_eq!((min, max, last, sum), (1.0, 2.0, 1.0, 3.0));
+        assert_eq!(coarse, [(255, 255), NO_BOUNDS, (0, 0)]);
+        assert_eq!(zone.page_bounds(coarse[1], FieldType::F64), None);
+        let (zone, coarse) = floats(&[&[-f64::NAN, f64::NAN]]);
+        let nan = f64::NAN.to_bits();
+        assert_eq!(bits(&zone), [nan, nan, (-f64::NAN).to_bits(), nan, 0]);
+        assert_eq!((zone.bounds(FieldType::F64), coarse), (None, vec![NO_BOUNDS]));
+    }
+
+    #[test]
+    fn infinities_are_values() {
+        let (zone, coarse) = floats(&[&[f64::INFINITY], &[f64::NEG_INFINITY], &[1.0]]);
+        let [min, max, .., sum] = bits(&zone).map(f64::from_bits);
+        assert_eq!((min, max), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(sum.to_bits(), f64::NAN.to_bits());
+        for (page, value) in coarse.iter().zip([f64::INFINITY, f64::NEG_INFINITY, 1.0]) {
+            let bounds = zone.page_bounds(*page, FieldType::F64);
+            let Some((Value::F64(low), Value::F64(high))) = bounds else { panic!("{bounds:?}") };
+            assert!(low <= value && value <= high);
+        }
+    }
+
+    #[test]
+    fn coarse_bounds_are_the_tightest_that_hold_the_page() {
+        let mut gather = Gather::<i64, i128>::new();
+        for page in [&[0, 2550][..], &[10, 20], &[11, 29], &[9, 9], &[]] {
+            gather.page(page);
+        }
+        let (_, _, coarse) = gather.finish();
+        assert_eq!(coarse, [(0, 255), (1, 2), (1, 3), (0, 1), NO_BOUNDS]);
+        let mut gather = Gather::<i64, i128>::new();
+        for page in [&[i64::MIN][..], &[i64::MAX], &[0]] {
+            gather.page(page);
+        }
+        let (values, _, coarse) = gather.finish();
+        assert_eq!(coarse, [(0, 0), (255, 255), (127, 128)]);
+        let zone = Zone { row_count: 3, null_count: 0, nan_count: 0, values };
+        let bounds = zone.page_bounds((127, 128), FieldType::I64).unwrap();
+        assert_eq!(
+            bounds,
+            (Value::I64(-36_170_086_419_038_337), Value::I64(36_170_086_419_038_336))
+        );
+        let mut gather = Gather::<u64, i128>::new();
+        [&[7u64][..], &[7, 7]].iter().for_each(|page| gather.page(page));
+        let (_, _, coarse) = gather.finish();
+        assert_eq!(coarse, [ALL_BOUNDS, ALL_BOUNDS]);
+    }
+
+    #[test]
+    fn zones_round_trip() {
+        let mut gather = Gather::<u64, i128>::new();
+        gather.page(&[u64::MAX, 5, 0]);
+        let (values, _, _) = gather.finish();
+        let zone = Zone { row_count: 9, null_count: 6, nan_count: 0, values };
+        let mut bytes = Vec::new();
+        zone.encode(&mut bytes);
+        assert_eq!(Zone::decode(&mut Reader::new(&bytes), 9, FieldType::U64), Ok(zone));
+        assert!(Zone::decode(&mut Reader::new(&bytes), 5, FieldType::U64).is_err());
+    }
+}

@@ -2,6 +2,7 @@
 //! The torn-tail rule (docs/decisions/0013-opening.md): damage that a later group or file proves durable is corruption;
 //! damage behind everything proven is a torn tail.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ pub struct LogScan {
     pub end: LogEnd,
     /// The last record's sequence, if there is a record.
     pub last: Option<Sequence>,
+    /// The last record that a later group proves durable, if there is one.
+    pub durable: Option<Sequence>,
     /// The last commit time, if there is a group.
     pub last_commit_time_ns: Option<i64>,
 }
@@ -125,8 +128,11 @@ impl LogFile {
             len_bytes: self.len_bytes,
             end: LogEnd::Clean,
             last: None,
+            durable: None,
             last_commit_time_ns: None,
         };
+        // Where groups end, with their last records, as long as nothing proves them durable.
+        let mut unproven: VecDeque<(u64, Sequence)> = VecDeque::new();
         let mut previous = self.checksum;
         while known_end.is_none_or(|end| scan.end_bytes < end) {
             let offset = scan.end_bytes;
@@ -145,8 +151,14 @@ impl LogFile {
                 let counter = header.first.counter + u64::from(header.record_count) - 1;
                 scan.last = Some(Sequence { counter, ..header.first });
             }
+            while let Some((_, last)) =
+                unproven.pop_front_if(|(end, _)| *end <= header.durable_bytes)
+            {
+                scan.durable = Some(last);
+            }
             scan.last_commit_time_ns = Some(header.commit_time_ns);
             scan.end_bytes += group_bytes(header.payload_bytes as usize) as u64;
+            unproven.extend(scan.last.map(|last| (scan.end_bytes, last)));
             previous = checksum;
         }
         Ok(scan)

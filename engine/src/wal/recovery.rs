@@ -42,6 +42,8 @@ pub struct Recovery {
     pub previous: Option<PreviousFile>,
     /// The last record's sequence, if there is a record.
     pub last: Option<Sequence>,
+    /// The last record that the log itself proves durable, if there is one.
+    pub durable: Option<Sequence>,
     /// The last commit time, if there is a group.
     pub last_commit_time_ns: Option<i64>,
     /// The number of records read.
@@ -54,13 +56,16 @@ pub struct Recovery {
     pub damage: Option<Error>,
 }
 
-/// The log files in `folder`, by number.
+/// The log files in `folder`, by number; none where there is no folder.
 ///
 /// # Errors
 /// `Io`.
 pub fn list(vfs: &dyn Vfs, folder: &Path) -> Result<Vec<(u64, FileId, PathBuf)>> {
-    let mut files: Vec<_> = vfs
-        .list(folder)?
+    let names = match vfs.list(folder) {
+        Err(error) if error.is_not_found() => Vec::new(),
+        listed => listed?,
+    };
+    let mut files: Vec<_> = names
         .iter()
         .filter_map(|name| names::parse_log_file(name).map(|(n, id)| (n, id, folder.join(name))))
         .collect();
@@ -97,6 +102,13 @@ pub fn recover(
         .map(|(_, _, path)| path)
         .filter(|path| chain.iter().all(|file| file.path != *path))
         .collect();
+    let number = head.map_or(0, |(number, _)| number);
+    if let Err(error) = check_strays(vfs, &recovery.strays, database_id, number) {
+        if !(tolerate_damage && matches!(error, Error::Corrupt(_))) {
+            return Err(error);
+        }
+        recovery.damage = Some(error);
+    }
     for (index, file) in chain.iter().enumerate() {
         let next = chain.get(index + 1).and_then(|next| next.header.previous);
         match replay(vfs, file, next.map(|next| next.end_bytes), &mut recovery, visit) {
@@ -109,6 +121,28 @@ pub fn recover(
         }
     }
     Ok(recovery)
+}
+
+/// A file gets records only after the manifest names it: records behind the head show that manifest edits are missing.
+fn check_strays(vfs: &dyn Vfs, strays: &[PathBuf], database_id: u128, head: u64) -> Result<()> {
+    for path in strays {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some((number, file_id)) = names::parse_log_file(name).filter(|(n, _)| *n > head) else {
+            continue;
+        };
+        let Some(file) = LogFile::open(vfs, path, number, file_id, database_id)? else { continue };
+        if file.scan(vfs, None, &mut |_| Ok(()))?.last.is_some() {
+            return Err(Error::corrupt(
+                path,
+                0,
+                "log",
+                format!(
+                    "the file holds records, but the manifest ends before it, at log file {head}: a manifest edit is missing"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The files from `floor` to `head`, oldest first, linked by what each says of its predecessor.
@@ -185,6 +219,9 @@ fn replay(
             format!("the groups end at byte {}, the next file says {known_end:?}", scan.end_bytes),
         ));
     }
+    // A file that has a successor was durable to its end before that began.
+    let durable = if known_end.is_some() { scan.last } else { scan.durable };
+    recovery.durable = recovery.durable.max(durable);
     recovery.last_commit_time_ns = recovery.last_commit_time_ns.max(scan.last_commit_time_ns);
     recovery.previous = Some(PreviousFile {
         number: file.header.number,

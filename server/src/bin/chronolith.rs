@@ -1,3 +1,7 @@
-//! The one binary.
+//! The one binary: every operator command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chronolith::ctl::main()
+}

@@ -9,15 +9,15 @@ use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
 use super::{CommitTimes, Entry, STEP_MAX, STEP_MIN, entry, put_entry};
 use crate::error::{Error, Result};
+use crate::format::version::COMMIT_TIMES_VERSION as VERSION;
+use crate::format::wire::{self, Decoded, corrupt};
 use crate::limits::LOG_SECTOR_BYTES;
 use crate::manifest::folder;
 use crate::model::{FileId, Sequence};
 use crate::rng::Rng;
 use crate::vfs::{File, OpenMode, Vfs, read_exact};
-use crate::wire::{self, Decoded, corrupt};
 
 const MAGIC: [u8; 8] = *b"CHRONTIM";
-const VERSION: u32 = 0;
 const ALGORITHM_BLAKE3: u8 = 1;
 const HEADER_LEN_BYTES: usize = LOG_SECTOR_BYTES;
 const HASH_LEN_BYTES: usize = 32;

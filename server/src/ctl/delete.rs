@@ -1,0 +1,32 @@
+//! `chronolith delete`: hides rows by tags and time.
+
+use clap::Args;
+
+use super::open::{self, DataArg};
+use super::select::SelectArgs;
+use super::{CtlResult, print};
+
+/// Delete rows by tags and time; without a condition, every row of the table
+///
+/// A later import of a file whose rows were deleted finds it imported already: it needs --again.
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    data: DataArg,
+    /// The table
+    #[arg(long)]
+    table: String,
+    #[command(flatten)]
+    select: SelectArgs,
+}
+
+pub(super) fn run(args: &DeleteArgs) -> CtlResult<()> {
+    let db = open::for_writing(&args.data.data)?;
+    let outcome = db.delete(&args.table, &args.select.predicate(), args.select.range())?;
+    db.close()?;
+    let mut text = format!("deleted {} rows of table {}\n", outcome.row_count, args.table);
+    if outcome.row_count > 0 {
+        text.push_str("importing a file with these rows once more needs `import --again`\n");
+    }
+    print(&text)
+}

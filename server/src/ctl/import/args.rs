@@ -1,0 +1,212 @@
+//! The arguments of `import`, and what they mean.
+
+use std::path::PathBuf;
+
+use chronolith_engine::model::MergeMode;
+use clap::{Args, ValueEnum};
+
+use super::super::create::{TypedNames, merge_mode};
+use super::super::open::DataArg;
+use super::super::{CtlError, CtlResult};
+use crate::text::csv::Delimiter;
+use crate::text::infer::{NullWords, TextType, TypeError, parse_typed_names};
+use crate::text::time::{TimeSpec, Zone};
+
+/// The value of a `--tag` that stands for the file's name.
+const FILE_NAME_VALUE: &str = "@filename";
+
+/// Import CSV files into a table
+///
+/// Files may be plain, gzip or Zstandard, with or without a byte-order mark, with LF or CRLF. Every row is checked
+/// and every type settled before the first row is committed. A table that is not there is made; it gains columns
+/// from later imports.
+///
+/// An import that was interrupted goes on where it was when it is run again, without doubles. A file that was
+/// imported already is passed over; --again imports it once more (and an interrupted --again goes on likewise;
+/// while an import of a file is unfinished, --again finishes it).
+///
+/// Standard input (-) and pipes are read once: types come from the first 100,000 rows, and an interrupted import
+/// cannot be resumed.
+#[derive(Debug, Args)]
+#[command(name = "import")]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    data: DataArg,
+    /// The table
+    #[arg(long)]
+    table: String,
+    /// The column with the time, and how it is written: s, ms, us, ns since 1970, or iso (the default). It is
+    /// called `time` from then on
+    #[arg(long, value_name = "COLUMN[:UNIT]", value_parser = TimeSpec::parse)]
+    time: TimeSpec,
+    /// Columns that are tags, whose text is kept as it is
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    tags: Vec<String>,
+    /// A tag of every row: a value, or @filename, which is the file's name without .csv, .gz, .zst
+    #[arg(long, value_name = "NAME=VALUE")]
+    tag: Vec<String>,
+    /// Types of columns, where they are not to be inferred: f64, i64, u64, bool, utf8, timestamp (also
+    /// timestamp:ms and so on), decimal(precision,scale)
+    #[arg(long, value_name = "COLUMN=TYPE,...", value_parser = typed_columns)]
+    types: Option<TypedNames>,
+    /// For a new table, what becomes of rows of one series and time: append (the default: all are kept),
+    /// last_row (the later one replaces the earlier), last_non_null (the later one replaces the fields that it
+    /// carries)
+    #[arg(long, value_name = "MODE", value_parser = merge_mode)]
+    merge: Option<MergeMode>,
+    /// What to do with a row that cannot be taken
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    on_error: OnError,
+    /// Import files once more that were imported already
+    #[arg(long)]
+    again: bool,
+    /// The character between fields; \t is a tabulator
+    #[arg(long, value_name = "CHAR", default_value = ",", value_parser = Delimiter::parse)]
+    delimiter: Delimiter,
+    /// The files have no header line; columns are called c1, c2 and so on
+    #[arg(long)]
+    no_header: bool,
+    /// Words that stand for NULL in fields, besides nothing at all
+    #[arg(long, value_name = "WORD,...")]
+    null: Option<String>,
+    /// The zone of times without an offset
+    #[arg(long, default_value = "UTC", value_parser = Zone::parse)]
+    zone: Zone,
+    /// The files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// Import nothing
+    Fail,
+    /// Leave it out, count it, and show the first ones
+    Skip,
+}
+
+fn typed_columns(text: &str) -> Result<TypedNames, TypeError> {
+    parse_typed_names(text, '=').map(TypedNames)
+}
+
+/// The value of a tag that every row of a file has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ConstantValue {
+    /// This text.
+    Literal(String),
+    /// The file's name, see [`crate::text::input::file_tag`].
+    FileName,
+}
+
+/// What is imported and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) table: String,
+    pub(crate) time: TimeSpec,
+    pub(crate) zone: Zone,
+    pub(crate) tag_columns: Vec<String>,
+    pub(crate) constants: Vec<(String, ConstantValue)>,
+    pub(crate) types: Vec<(String, TextType)>,
+    pub(crate) merge: Option<MergeMode>,
+    pub(crate) skip: bool,
+    pub(crate) again: bool,
+    pub(crate) delimiter: Delimiter,
+    pub(crate) has_header: bool,
+    pub(crate) null_text: Option<String>,
+    pub(crate) nulls: NullWords,
+}
+
+impl Settings {
+    /// An import of comma-separated files with a header, times in `time`.
+    pub(crate) fn new(table: &str, time: TimeSpec) -> Self {
+        Self {
+            table: table.to_owned(),
+            time,
+            zone: Zone::Utc,
+            tag_columns: Vec::new(),
+            constants: Vec::new(),
+            types: Vec::new(),
+            merge: None,
+            skip: false,
+            again: false,
+            delimiter: Delimiter::COMMA,
+            has_header: true,
+            null_text: None,
+            nulls: NullWords::default(),
+        }
+    }
+
+    /// The tags: those of columns, then the constant ones.
+    pub(crate) fn tag_names(&self) -> impl Iterator<Item = &str> {
+        let constants = self.constants.iter().map(|(name, _)| name);
+        self.tag_columns.iter().chain(constants).map(String::as_str)
+    }
+}
+
+impl ImportArgs {
+    /// The directory, the files, and the rest.
+    ///
+    /// # Errors
+    /// `Invalid` for arguments that contradict one another.
+    pub(super) fn resolve(self) -> CtlResult<(PathBuf, Vec<PathBuf>, Settings)> {
+        let constants: Vec<_> =
+            self.tag.iter().map(|text| constant(text)).collect::<CtlResult<_>>()?;
+        let settings = Settings {
+            table: self.table,
+            time: self.time,
+            zone: self.zone,
+            tag_columns: self.tags,
+            constants,
+            types: self.types.unwrap_or_default().0,
+            merge: self.merge,
+            skip: self.on_error == OnError::Skip,
+            again: self.again,
+            delimiter: self.delimiter,
+            has_header: !self.no_header,
+            nulls: self.null.as_deref().map(NullWords::parse).unwrap_or_default(),
+            null_text: self.null,
+        };
+        check(&settings)?;
+        Ok((self.data.data, self.files, settings))
+    }
+}
+
+fn constant(text: &str) -> CtlResult<(String, ConstantValue)> {
+    match text.split_once('=') {
+        Some((name, FILE_NAME_VALUE)) if !name.is_empty() => {
+            Ok((name.to_owned(), ConstantValue::FileName))
+        }
+        Some((name, value)) if !name.is_empty() => {
+            chronolith_engine::model::check_tag_value(value)?;
+            Ok((name.to_owned(), ConstantValue::Literal(value.to_owned())))
+        }
+        _ => Err(CtlError::Invalid(format!("--tag {text:?} is not NAME=VALUE"))),
+    }
+}
+
+fn check(settings: &Settings) -> CtlResult<()> {
+    let mut names: Vec<&str> = settings.tag_names().collect();
+    names.sort_unstable();
+    if let Some([twice, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(CtlError::Invalid(format!("tag {twice:?} is given twice")));
+    }
+    if settings.tag_columns.contains(&settings.time.column) {
+        return Err(CtlError::Invalid(format!(
+            "column {:?} is the time, it cannot be a tag too",
+            settings.time.column
+        )));
+    }
+    for (name, _) in &settings.types {
+        if *name == settings.time.column {
+            return Err(CtlError::Invalid(format!(
+                "column {name:?} is the time, which has no type to choose; its unit is given as --time {name}:UNIT"
+            )));
+        }
+        if settings.tag_columns.contains(name) {
+            return Err(CtlError::Invalid(format!(
+                "column {name:?} is a tag, whose text is kept as it is; --types cannot name it"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Which import this is: a hash of the file's stored bytes, the table's number, and of everything that decides which
+//! row a record becomes: time column, unit and zone, tags, constant tags as resolved, the CSV options, the chunk size.
+//! Not the types: an interrupted import may be resumed with corrected ones. The hash names the producer of its chunks.
+//!
+//! `--again` counts on: generation 0 is the first import, and the one that is worked on is the first that is not
+//! finished. So an interrupted `--again` is resumed by `--again`, and an unfinished import is never begun twice.
+
+use chronolith_engine::Db;
+use chronolith_engine::model::{ImportProgress, TableId};
+
+use super::super::CtlResult;
+use super::CHUNK_ROWS;
+use super::args::Settings;
+use super::layout::Layout;
+use super::source::FileHash;
+use super::survey::Survey;
+
+/// An import and how far it has come.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// The producer's name.
+    pub(super) producer: String,
+    /// What is committed of it.
+    pub(super) progress: Option<ImportProgress>,
+}
+
+impl Identity {
+    /// Source rows that are committed.
+    pub(super) fn source_rows(&self) -> u64 {
+        self.progress.as_ref().map_or(0, |progress| progress.mark.source_row_count)
+    }
+
+    /// Rows that are committed.
+    pub(super) fn row_count(&self) -> u64 {
+        self.progress.as_ref().map_or(0, |progress| progress.mark.row_count)
+    }
+
+    /// Chunks that are committed.
+    pub(super) fn chunk(&self) -> u64 {
+        self.progress.as_ref().map_or(0, |progress| progress.chunk)
+    }
+}
+
+/// Finds the import to work on: the first one, or with `--again` the first that is not finished.
+///
+/// # Errors
+/// The engine's.
+pub(super) fn find(
+    db: &Db,
+    survey: &Survey,
+    settings: &Settings,
+    table: TableId,
+) -> CtlResult<Identity> {
+    let mut generation = 0;
+    loop {
+        let producer = producer(survey.hash, &survey.seen.layout, settings, table, generation);
+        let progress = db.import_progress(&producer)?;
+        let finished = progress.as_ref().is_some_and(|progress| progress.mark.finished);
+        if !(finished && settings.again) {
+            return Ok(Identity { producer, progress });
+        }
+        generation += 1;
+    }
+}
+
+/// The name of an import.
+fn producer(
+    file: FileHash,
+    layout: &Layout,
+    settings: &Settings,
+    table: TableId,
+    generation: u64,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(b"chronolith import 1");
+    part(&file.0);
+    part(&table.0.to_le_bytes());
+    part(settings.time.column.as_bytes());
+    part(settings.time.format.to_string().as_bytes());
+    part(settings.zone.to_string().as_bytes());
+    let mut tags: Vec<&str> = settings.tag_columns.iter().map(String::as_str).collect();
+    tags.sort_unstable();
+    part(&(tags.len() as u64).to_le_bytes());
+    tags.iter().for_each(|tag| part(tag.as_bytes()));
+    let mut constants: Vec<_> = layout.constants.iter().collect();
+    constants.sort_unstable();
+    part(&(constants.len() as u64).to_le_bytes());
+    for (name, value) in constants {
+        part(name.as_bytes());
+        part(value.as_bytes());
+    }
+    part(&[settings.delimiter.byte(), u8::from(settings.has_header)]);
+    part(&[u8::from(settings.null_text.is_some())]);
+    part(settings.null_text.as_deref().unwrap_or_default().as_bytes());
+    part(&CHUNK_ROWS.to_le_bytes());
+    part(&generation.to_le_bytes());
+    format!("import:{}", hasher.finalize().to_hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::infer::TextType;
+    use crate::text::time::TimeSpec;
+
+    #[test]
+    fn everything_that_makes_rows_counts_and_types_do_not() {
+        let layout = |symbol: &str| Layout {
+            width: 2,
+            time: 0,
+            tags: Vec::new(),
+            constants: vec![("symbol".to_owned(), symbol.to_owned())],
+            fields: vec![("x".to_owned(), 1)],
+        };
+        let settings = Settings::new("t", TimeSpec::parse("ts:s").unwrap());
+        let file = FileHash([7; 32]);
+        let table = TableId(1);
+        let base = producer(file, &layout("A"), &settings, table, 0);
+        let mut typed = settings.clone();
+        typed.types.push(("x".to_owned(), TextType::F64));
+        assert_eq!(producer(file, &layout("A"), &typed, table, 0), base);
+        let with = |change: &dyn Fn(&mut Settings)| {
+            let mut changed = settings.clone();
+            change(&mut changed);
+            producer(file, &layout("A"), &changed, table, 0)
+        };
+        let others = [
+            producer(FileHash([8; 32]), &layout("A"), &settings, table, 0),
+            producer(file, &layout("B"), &settings, table, 0),
+            producer(file, &layout("A"), &settings, TableId(2), 0),
+            producer(file, &layout("A"), &settings, table, 1),
+            with(&|s| s.time = TimeSpec::parse("ts:ms").unwrap()),
+            with(&|s| s.tag_columns.push("x".to_owned())),
+            with(&|s| s.has_header = false),
+            with(&|s| s.null_text = Some(String::new())),
+        ];
+        let mut all: Vec<_> = others.iter().chain([&base]).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), others.len() + 1);
+        assert!(base.len() <= chronolith_engine::limits::PRODUCER_LEN_BYTES_MAX);
+    }
+}

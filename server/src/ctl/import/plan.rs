@@ -1,0 +1,268 @@
+//! Settles the fields' types: named by the user, given by the table, or inferred from every row of every file.
+//! Pure; a clash is found here, before anything is committed.
+
+use chronolith_engine::model::{FieldType, SchemaMode, TableSchema};
+
+use super::super::create::field_type;
+use super::super::{CtlError, CtlResult};
+use super::args::Settings;
+use super::layout::Layout;
+use super::row::{FieldRule, RowRules};
+use super::survey::{Seen, Survey};
+use crate::text::infer::{FieldParser, Guess, Inferred, Note, TextType};
+use crate::text::time::TimeFormat;
+
+/// Types that are known before a file is read.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    named: Vec<(String, TextType)>,
+    table: Vec<(String, TextType)>,
+}
+
+/// Where a type comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// `--types`.
+    Named,
+    /// The table had the column.
+    Table,
+    /// The rows.
+    Rows,
+}
+
+impl Known {
+    /// What `--types` and the existing table say.
+    ///
+    /// # Errors
+    /// `Conflict` where they contradict each other.
+    pub(super) fn new(settings: &Settings, existing: Option<&TableSchema>) -> CtlResult<Self> {
+        let table: Vec<_> = existing
+            .map(|schema| schema.fields.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|field| (field.name.clone(), text_type(field.field_type)))
+            .collect();
+        for (name, kind) in &settings.types {
+            let there = table.iter().find(|(known, _)| known == name);
+            if let Some((_, there)) =
+                there.filter(|(_, there)| field_type(*there) != field_type(*kind))
+            {
+                return Err(CtlError::Conflict(format!(
+                    "column {name:?} of table {:?} holds {there}, but --types says {kind}; leave it out, \
+                     or import into another table",
+                    settings.table
+                )));
+            }
+        }
+        Ok(Self { named: settings.types.clone(), table })
+    }
+
+    fn of(&self, column: &str) -> Option<(TextType, Origin)> {
+        let find = |list: &[(String, TextType)]| {
+            list.iter().find(|(name, _)| name == column).map(|(_, kind)| *kind)
+        };
+        let named = find(&self.named).map(|kind| (kind, Origin::Named));
+        named.or_else(|| find(&self.table).map(|kind| (kind, Origin::Table)))
+    }
+
+    /// What a column's fields must be, as far as it is known.
+    pub(super) fn rule(&self, column: &str, settings: &Settings) -> FieldRule {
+        match self.of(column) {
+            None => FieldRule::Open,
+            Some((kind, origin)) => typed(column, kind, origin, settings),
+        }
+    }
+}
+
+fn typed(column: &str, kind: TextType, origin: Origin, settings: &Settings) -> FieldRule {
+    let parser = FieldParser::new(column, kind, settings.nulls.clone(), settings.zone);
+    // Nobody asked for floats here: an integer that is none is not rounded in silence.
+    FieldRule::Typed { parser, exact: origin == Origin::Table && kind == TextType::F64 }
+}
+
+fn text_type(kind: FieldType) -> TextType {
+    match kind {
+        FieldType::F64 => TextType::F64,
+        FieldType::I64 => TextType::I64,
+        FieldType::U64 => TextType::U64,
+        FieldType::Bool => TextType::Bool,
+        FieldType::Utf8 => TextType::Utf8,
+        FieldType::Timestamp => TextType::Timestamp(TimeFormat::Iso),
+        FieldType::Decimal { precision, scale } => TextType::Decimal { precision, scale },
+    }
+}
+
+/// A field and its type.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedField {
+    pub(super) name: String,
+    pub(super) kind: TextType,
+    pub(super) origin: Origin,
+    pub(super) note: Option<Note>,
+}
+
+/// Every field of an import, in the order in which the files bring them.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) fields: Vec<PlannedField>,
+}
+
+impl Plan {
+    /// Settles the types.
+    ///
+    /// # Errors
+    /// `Invalid` where files clash, or a column that `--types` names is in none.
+    pub(super) fn of(surveys: &[Survey], settings: &Settings, known: &Known) -> CtlResult<Self> {
+        let seen = surveys.iter().map(|survey| (survey.name.as_str(), &survey.seen));
+        Self::of_seen(&seen.collect::<Vec<_>>(), settings, known)
+    }
+
+    /// The same for what was seen of files with these names.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn of_seen(
+        seen: &[(&str, &Seen)],
+        settings: &Settings,
+        known: &Known,
+    ) -> CtlResult<Self> {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in seen.iter().flat_map(|(_, seen)| &seen.layout.fields) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        for (name, _) in &settings.types {
+            if !names.contains(&name.as_str()) {
+                let list = names.join(", ");
+                return Err(CtlError::NotFound(format!(
+                    "--types names column {name:?}, which no file has; there are: {list}"
+                )));
+            }
+        }
+        let fields = names.into_iter().map(|name| planned(name, seen, known));
+        Ok(Self { fields: fields.collect::<CtlResult<_>>()? })
+    }
+
+    /// Checks the columns against the table that is there.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound` for columns that the table cannot take.
+    pub(super) fn check_names(
+        &self,
+        settings: &Settings,
+        existing: Option<&TableSchema>,
+    ) -> CtlResult<()> {
+        for field in &self.fields {
+            if settings.tag_names().any(|tag| tag == field.name) {
+                return Err(CtlError::Invalid(format!(
+                    "column {:?} is a tag in one file and a field in another",
+                    field.name
+                )));
+            }
+        }
+        let Some(schema) = existing else { return Ok(()) };
+        let tags =
+            settings.tag_names().map(|name| (name, "tag", "field", schema.field(name).is_some()));
+        let fields = self.fields.iter().map(|field| field.name.as_str());
+        let fields = fields.map(|name| (name, "field", "tag", schema.tag_position(name).is_some()));
+        for (name, here, there, is_other) in tags.chain(fields) {
+            if is_other {
+                return Err(CtlError::Conflict(format!(
+                    "column {name:?} is a {there} of table {:?}, but would be imported as a {here}",
+                    schema.name
+                )));
+            }
+            let known = schema.field(name).is_some() || schema.tag_position(name).is_some();
+            if schema.mode == SchemaMode::Strict && !known {
+                let columns = schema.column_names().join(", ");
+                return Err(CtlError::NotFound(format!(
+                    "table {:?} is strict and has no column {name:?}; there are: {columns}",
+                    schema.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The fields with the engine's types.
+    pub(super) fn typed_fields(&self) -> Vec<(String, FieldType)> {
+        self.fields.iter().map(|field| (field.name.clone(), field_type(field.kind))).collect()
+    }
+
+    /// The type of the field `name`.
+    pub(super) fn kind(&self, name: &str) -> TextType {
+        let field = self.fields.iter().find(|field| field.name == name);
+        field.map_or(TextType::Utf8, |field| field.kind)
+    }
+
+    /// The rules for the rows of a file.
+    pub(super) fn rules(&self, name: &str, layout: &Layout, settings: &Settings) -> RowRules {
+        let rule = |(column, _): &(String, usize)| {
+            let planned = self.fields.iter().find(|field| field.name == *column);
+            planned.map_or(FieldRule::Open, |field| {
+                typed(&field.name, field.kind, field.origin, settings)
+            })
+        };
+        RowRules::new(name, layout, settings, layout.fields.iter().map(rule).collect())
+    }
+}
+
+fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<PlannedField> {
+    if let Some((kind, origin)) = known.of(name) {
+        return Ok(PlannedField { name: name.to_owned(), kind, origin, note: None });
+    }
+    let mut whole = Guess::new();
+    let mut first: Option<(&str, Inferred)> = None;
+    for (file, guess) in seen.iter().filter_map(|(file, seen)| Some((*file, guess_of(seen, name)?)))
+    {
+        whole.merge(guess);
+        let Some(family) = family(guess) else { continue };
+        match &first {
+            Some((before, inferred)) if family != family_of(inferred.kind) => {
+                return Err(CtlError::Invalid(format!(
+                    "column {name:?} is {} in {before} and {} in {file}; import them apart, or give \
+                     --types {name}=utf8 to take both as text",
+                    inferred.kind,
+                    guess.infer().kind
+                )));
+            }
+            Some(_) => {}
+            None => first = Some((file, guess.infer())),
+        }
+    }
+    let Inferred { kind, note } = whole.infer();
+    Ok(PlannedField { name: name.to_owned(), kind, origin: Origin::Rows, note })
+}
+
+fn guess_of<'a>(seen: &'a Seen, name: &str) -> Option<&'a Guess> {
+    let at = seen.layout.fields.iter().position(|(field, _)| field == name)?;
+    seen.guesses.get(at)
+}
+
+/// Kinds of values between which files clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Number,
+    Bool,
+    Text,
+}
+
+fn family_of(kind: TextType) -> Family {
+    match kind {
+        TextType::Bool => Family::Bool,
+        TextType::Utf8 => Family::Text,
+        _ => Family::Number,
+    }
+}
+
+/// The kind of values of a file; none without values.
+fn family(guess: &Guess) -> Option<Family> {
+    let inferred = guess.infer();
+    match inferred.note {
+        _ if guess.value_count() == 0 => None,
+        // Integers that only text keeps are numbers still.
+        Some(Note::TooWide { .. }) => Some(Family::Number),
+        _ => Some(family_of(inferred.kind)),
+    }
+}

@@ -1,0 +1,79 @@
+//! Opens the database that a command names.
+
+use std::path::{Path, PathBuf};
+
+use chronolith_engine::{Db, Options};
+use clap::Args;
+
+use super::{CtlError, CtlResult, remark};
+
+/// Which database.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DataArg {
+    /// The database's directory
+    #[arg(long, env = "CHRONOLITH_DATA", value_name = "DIR")]
+    pub(super) data: PathBuf,
+}
+
+/// Whether anything is at `dir`; an empty directory counts as nothing.
+pub(super) fn is_there(dir: &Path) -> bool {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+fn require(dir: &Path) -> CtlResult<()> {
+    if is_there(dir) {
+        return Ok(());
+    }
+    Err(CtlError::NotFound(format!(
+        "there is no database at {}; `chronolith import` and `chronolith create` make one",
+        dir.display()
+    )))
+}
+
+/// Opens for reading, beside other readers.
+///
+/// # Errors
+/// `NotFound` where nothing is; the engine's.
+pub(super) fn for_reading(dir: &Path) -> CtlResult<Db> {
+    require(dir)?;
+    let db = Db::open_read_only(Options::new(dir).existing())?;
+    if let Some(damage) = &db.recovery().damage {
+        remark(&format!(
+            "warning: the log is damaged, rows behind the damage are not seen: {damage}"
+        ));
+    }
+    Ok(db)
+}
+
+/// Opens for writing a database that must exist.
+///
+/// # Errors
+/// `NotFound` where nothing is; the engine's.
+pub(super) fn for_writing(dir: &Path) -> CtlResult<Db> {
+    require(dir)?;
+    let db = Db::open(Options::new(dir).existing())?;
+    tell_recovery(&db);
+    Ok(db)
+}
+
+/// Opens for writing, making the database where there is none.
+///
+/// # Errors
+/// The engine's.
+pub(super) fn or_create(dir: &Path) -> CtlResult<Db> {
+    let db = Db::open(Options::new(dir))?;
+    tell_recovery(&db);
+    Ok(db)
+}
+
+fn tell_recovery(db: &Db) {
+    if let Some((path, offset, bytes, detail)) = &db.recovery().torn_tail {
+        remark(&format!(
+            "note: {bytes} bytes at the end of {} were never acknowledged and are cut (byte {offset}: {detail})",
+            path.display()
+        ));
+    }
+}

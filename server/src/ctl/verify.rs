@@ -1,0 +1,69 @@
+//! `chronolith verify`: reads every byte and checks every checksum.
+
+use std::fmt::Write as _;
+
+use chronolith_engine::db::{DamagedPart, VerifyReport};
+use clap::Args;
+
+use super::open::{self, DataArg};
+use super::{CtlError, CtlResult, print};
+use crate::text::time::push_utc;
+
+/// Check every checksum; exit code 5 when anything is damaged
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    data: DataArg,
+}
+
+pub(super) fn run(args: &VerifyArgs) -> CtlResult<()> {
+    let db = open::for_reading(&args.data.data)?;
+    let mut report = db.verify()?;
+    add_log_damage(&mut report, &db, args);
+    print(&describe(&report))?;
+    match report.damage.len() {
+        0 => Ok(()),
+        count => Err(CtlError::Damaged(count)),
+    }
+}
+
+/// Opening has read the log; what it found counts, unless verification says the same.
+fn add_log_damage(report: &mut VerifyReport, db: &chronolith_engine::Db, args: &VerifyArgs) {
+    let Some(detail) = db.recovery().damage.clone() else { return };
+    if report.damage.is_empty() {
+        let path = args.data.data.clone();
+        report.damage.push(DamagedPart { path, table: None, column: None, range: None, detail });
+    }
+}
+
+fn describe(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    for part in &report.damage {
+        // Writing to a String does not fail.
+        let _ = write!(text, "damaged: {}", part.path.display());
+        if let Some(table) = &part.table {
+            let _ = write!(text, ", table {table}");
+        }
+        if let Some(column) = &part.column {
+            let _ = write!(text, ", column {column}");
+        }
+        if let Some(range) = part.range {
+            let mut times = Vec::new();
+            push_utc(&mut times, range.from);
+            times.extend_from_slice(b" to ");
+            push_utc(&mut times, range.to);
+            let _ = write!(text, ", times from {}", String::from_utf8_lossy(&times));
+        }
+        let _ = writeln!(text, ": {}", part.detail);
+    }
+    let found = match report.damage.len() {
+        0 => "no damage".to_owned(),
+        count => format!("{count} damaged"),
+    };
+    let _ = writeln!(
+        text,
+        "verified {} files, {} bytes: {found}",
+        report.file_count, report.byte_count
+    );
+    text
+}
