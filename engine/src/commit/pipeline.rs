@@ -400,10 +400,9 @@ impl Pipeline {
         let fsync = group.iter().any(|batch| batch.durability == Durability::Fsync);
         let early = is_on(Bug::AcknowledgeBeforeSync);
         if is_on(Bug::PublishBeforeDurable) && fsync {
-            let last = log.last();
+            drop(log);
             self.insert(group, first, commit_time_ns, None);
-            self.state.publish(last, Sequence::ZERO);
-            let _ = log.sync();
+            let _ = self.sync();
             return;
         }
         if fsync
