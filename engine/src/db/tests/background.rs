@@ -164,8 +164,11 @@ fn deletions_of_a_dropped_table_go_with_it() {
     bench.db.delete("ticks", &Predicate::all(), TimeRange::new(0, 5)).unwrap();
     bench.db.flush().unwrap();
     assert_eq!(bench.ticks().tombstone_count, 1);
+    let in_manifest = || bench.db.inner.maintenance.manifest.version().tombstones.len();
+    assert_eq!(in_manifest(), 1);
     bench.db.drop_table("ticks").unwrap();
     bench.db.flush().unwrap();
+    assert_eq!(in_manifest(), 0);
     bench.write(0, 3);
     let Bench { vfs, db, .. } = bench;
     drop(db);
