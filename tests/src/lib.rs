@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod crash;
+pub mod damage;
 pub mod dice;
 pub mod executor;
 pub mod model;

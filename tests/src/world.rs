@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronolith_engine::clock::ManualClock;
 use chronolith_engine::db::{Ticket, WriteOutcome};
@@ -15,6 +16,7 @@ use chronolith_engine::{Db, Environment, Options};
 use parking_lot::Mutex;
 
 use crate::check::{self, Outcome};
+use crate::crash::Failure;
 use crate::dice::Dice;
 use crate::executor::LabelledExecutor;
 use crate::model::{Change, Model, TableModel};
@@ -49,10 +51,13 @@ impl Setup {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
+        let background = dice.chance(60);
+        let flush_bytes = *dice.pick(&[600, 2_000, 6_000]);
         Self {
             seed,
-            background: dice.chance(60),
-            flush_bytes: *dice.pick(&[600, 2_000, 6_000]),
+            background,
+            // Where nothing flushes by itself, writes must never wait for it.
+            flush_bytes: if background { flush_bytes } else { 1 << 20 },
             log_file_bytes: *dice.pick(&[2_048, 4_096, 16_384]),
             log_prepare_bytes: *dice.pick(&[0, 1_024, 4_096]),
             log_bytes_max: *dice.pick(&[8_192, 32_768]),
@@ -82,7 +87,7 @@ impl Setup {
             environment: Environment {
                 vfs: Arc::new(vfs.clone()),
                 clock: Arc::clone(clock) as _,
-                rng: Arc::new(SeededRng::new(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).next())),
                 executor: Arc::clone(run) as _,
             },
             ..Options::new("/db")
@@ -224,6 +229,8 @@ pub struct World {
     pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
     /// Called before the database or its disk goes.
     pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    /// Whether an explicit merge runs.
+    pub merging: Arc<AtomicBool>,
     queued: Vec<(u64, Ticket)>,
     kept: Vec<Kept>,
     opens: u64,
@@ -246,6 +253,7 @@ impl World {
             trace: Vec::new(),
             on_open: None,
             on_close: None,
+            merging: Arc::default(),
             queued: Vec::new(),
             kept: Vec::new(),
             opens: 0,
@@ -301,7 +309,10 @@ impl World {
             Op::Compact => {
                 // Apart, so that images of the merge are told from those of the flush.
                 self.db().flush().map_err(|error| failed("flush", error))?;
-                self.db().compact().map(|_| ()).map_err(|error| failed("compact", error))
+                self.merging.store(true, Ordering::Relaxed);
+                let outcome = self.db().compact();
+                self.merging.store(false, Ordering::Relaxed);
+                outcome.map(|_| ()).map_err(|error| failed("compact", error))
             }
             Op::Reopen => {
                 self.db().close().map_err(|error| failed("close", error))?;
@@ -469,8 +480,20 @@ impl World {
         }
     }
 
+    /// Whether something may fail so: after faults, and for want of memory that kept snapshots hold.
+    fn is_excused(&mut self, error: Option<&Error>) -> bool {
+        match error {
+            Some(Error::Overloaded { .. }) if !self.kept.is_empty() => {
+                self.kept.clear();
+                true
+            }
+            Some(_) => self.profile.fails,
+            None => false,
+        }
+    }
+
     fn refused(&mut self, id: u64, error: Error) -> Outcome {
-        if !self.profile.fails {
+        if !self.is_excused(Some(&error)) {
             return Err(format!("a write failed: {error}"));
         }
         match error {
@@ -522,7 +545,7 @@ impl World {
         let Change::Write { tables, .. } = write else { return Ok(()) };
         let batch = ops::batch(&tables, Some(&(producer.to_owned(), number)), true);
         let outcome = self.db().write(batch);
-        if self.profile.fails && outcome.is_err() {
+        if self.is_excused(outcome.as_ref().err()) {
             return Ok(());
         }
         let outcome = outcome.map_err(|error| format!("repeat of {producer} {number}: {error}"))?;
@@ -544,7 +567,7 @@ impl World {
         let batch = ops::batch(&tables, Some(&(producer.to_owned(), number + 2)), true);
         match self.db().write(batch) {
             Err(Error::SequenceGap { expected, .. }) if expected == number + 1 => Ok(()),
-            Err(Error::Poisoned { .. }) if self.profile.fails => Ok(()),
+            Err(error) if self.is_excused(Some(&error)) => Ok(()),
             other => Err(format!("gap of {producer} after {number}: {other:?}")),
         }
     }
@@ -579,4 +602,21 @@ impl World {
         check::compare_old(&old, &ledger.states[count], &ledger.states[shown], &gone)
             .map_err(|text| format!("at {sequence}: {text}"))
     }
+}
+
+/// Does `step_count` random operations and compares everything after each.
+///
+/// # Errors
+/// The first thing that does not fit the model.
+pub fn random_run(seed: u64, profile: Profile, step_count: u64) -> Result<(), Box<Failure>> {
+    let mut world = World::new(Setup::new(seed), profile);
+    let outcome = world.open().map_err(|error| format!("open: {error}")).and_then(|()| {
+        (0..step_count).try_for_each(|_| {
+            world.step()?;
+            world.compare()?;
+            world.probe()
+        })
+    });
+    let trace = std::mem::take(&mut world.trace);
+    outcome.map_err(|text| Box::new(Failure { seed, text, trace }))
 }

@@ -376,6 +376,7 @@ impl Pipeline {
     fn commit_group(&self, group: Vec<Queued>) {
         let mut log = self.log.lock();
         if let Some(cause) = self.poisoned() {
+            drop(log);
             self.fail(group, &Failure::Poisoned(cause));
             return;
         }
@@ -384,6 +385,8 @@ impl Pipeline {
         let (first, commit_time_ns) = match log.append(&payload, count) {
             Ok(appended) => appended,
             Err(error) => {
+                // Listeners that are told of the failure may ask for the log.
+                drop(log);
                 match &error {
                     Error::Poisoned { cause } => self.poison(cause),
                     Error::Locked { .. } => {
@@ -401,16 +404,16 @@ impl Pipeline {
         let fsync = group.iter().any(|batch| batch.durability == Durability::Fsync);
         let early = is_on(Bug::AcknowledgeBeforeSync);
         if is_on(Bug::PublishBeforeDurable) && fsync {
-            let last = log.last();
+            drop(log);
             self.insert(group, first, commit_time_ns, None);
-            self.state.publish(last, Sequence::ZERO);
-            let _ = log.sync();
+            let _ = self.sync();
             return;
         }
         if fsync
             && !early
             && let Err(error) = log.sync()
         {
+            drop(log);
             self.poison(&format!("the log could not be synced: {error}"));
             let failure = Failure::Unknown(error.to_string());
             self.fail(group, &failure);
@@ -654,6 +657,8 @@ impl Pipeline {
             let _ = self.sync();
             return JobStatus::More;
         }
+        // A flush may have synced the log before the group's own leader published it.
+        self.state.publish(Sequence::ZERO, log.last().min(self.state.inserted()));
         if log.wants_witness()
             && let Err((error, from_sync)) = log.witness()
         {

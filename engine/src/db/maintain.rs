@@ -109,14 +109,12 @@ impl Maintenance {
 
     fn append_times(&self) -> Result<Option<crate::manifest::CommitTimesRef>> {
         let target = &self.target;
-        self.state.with_times(|times| {
-            times.append_to_file(
-                target.vfs.as_ref(),
-                target.rng.as_ref(),
-                &self.dir,
-                target.database_id,
-            )
-        })
+        // A copy is written, so that commits do not wait for the disk.
+        let mut copy = self.state.with_times(|times| times.clone());
+        let (vfs, rng) = (target.vfs.as_ref(), target.rng.as_ref());
+        let written = copy.append_to_file(vfs, rng, &self.dir, target.database_id);
+        self.state.with_times(|times| times.adopt_file(copy));
+        written
     }
 
     /// Makes an edit durable; doubt about its fate poisons the engine.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::planted::{Bug, is_on};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +186,7 @@ pub fn publish_file(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<bool> {
     if !published {
         vfs.remove(&temporary)?;
     }
-    if let Some(folder) = path.parent() {
+    if let Some(folder) = path.parent().filter(|_| !is_on(Bug::SkipDirectorySync)) {
         vfs.sync_dir(folder)?;
     }
     Ok(published)

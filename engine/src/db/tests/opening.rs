@@ -136,8 +136,8 @@ fn as_version(bytes: &mut [u8], version: u32, file_id: FileId, ext: &str) {
     bytes[8..12].copy_from_slice(&version.to_le_bytes());
     match ext {
         "log" => {
-            let crc = frame::seal(file_id, 0, version, &bytes[..116]);
-            bytes[116..120].copy_from_slice(&crc.to_le_bytes());
+            let crc = frame::seal(file_id, 0, version, &bytes[..508]);
+            bytes[508..512].copy_from_slice(&crc.to_le_bytes());
         }
         "seg" => {
             let crc = frame::seal(file_id, 0, version, &bytes[..60]);
