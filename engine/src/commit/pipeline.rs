@@ -367,8 +367,9 @@ impl Pipeline {
             queue.leading = true;
             queue.take_group()
         };
-        let _steps_down = StepDown(self);
+        let mut steps_down = StepDown { pipeline: self, finished: false };
         self.commit_group(group);
+        steps_down.finished = true;
         true
     }
 
@@ -702,15 +703,18 @@ impl Pipeline {
 }
 
 /// Steps down and tells everyone, also where committing panicked.
-struct StepDown<'a>(&'a Pipeline);
+struct StepDown<'a> {
+    pipeline: &'a Pipeline,
+    finished: bool,
+}
 
 impl Drop for StepDown<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.poison("a commit panicked");
+        if !self.finished {
+            self.pipeline.poison("a commit panicked");
         }
-        self.0.queue.lock().leading = false;
-        self.0.changed.notify();
+        self.pipeline.queue.lock().leading = false;
+        self.pipeline.changed.notify();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The handle from end to end on a simulated disk.
 
+mod background;
 mod damage;
 mod opening;
 

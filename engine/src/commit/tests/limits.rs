@@ -151,6 +151,11 @@ fn deletions_are_bounded() {
     }
     let bench = bench.reopen();
     assert_eq!(bench.rows().len(), 1);
+    let value = "y".repeat(TAG_VALUE_LEN_BYTES_MAX);
+    let large = TagFilter::NotIn(vec![value; 22 << 10]);
+    let large = Predicate { tags: vec![("tag".into(), large)], fields: Vec::new() };
+    let error = bench.db.delete("t", &large, TimeRange::ALL).unwrap_err();
+    assert!(error.to_string().contains("in the log"), "{error}");
     let by_field = Predicate::all().and_field("x", crate::model::Comparison::Eq, Value::I64(0));
     assert!(bench.db.delete("t", &by_field, TimeRange::ALL).is_err());
     assert!(bench.db.delete("u", &Predicate::all(), TimeRange::ALL).is_err());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::format::frame;
 use crate::model::FileId;
+use crate::vfs::{OsVfs, Vfs, publish_file};
 
 fn error_of(result: Result<Db>) -> Error {
     result.map(|_| ()).unwrap_err()
@@ -26,7 +27,7 @@ fn a_folder_with_other_things_is_left_alone() {
     let error = error_of(Db::open(on_os(&path).existing()));
     assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
     assert!(!path.exists(), "looking makes nothing");
-    std::fs::create_dir(&path).unwrap();
+    OsVfs.create_dir_all(&path).unwrap();
     for error in
         [error_of(Db::open_read_only(on_os(&path))), error_of(Db::open(on_os(&path).existing()))]
     {
@@ -35,8 +36,8 @@ fn a_folder_with_other_things_is_left_alone() {
             "{error}"
         );
     }
-    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
-    std::fs::write(path.join("ticks.csv"), "a,b\n").unwrap();
+    assert!(OsVfs.list(&path).unwrap().is_empty());
+    publish_file(&OsVfs, &path.join("ticks.csv"), b"a,b\n").unwrap();
     for result in [Db::open(on_os(&path)), Db::open_read_only(on_os(&path))] {
         let text = error_of(result).to_string();
         assert!(
@@ -44,14 +45,14 @@ fn a_folder_with_other_things_is_left_alone() {
             "{text}"
         );
     }
-    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1);
+    assert_eq!(OsVfs.list(&path).unwrap(), ["ticks.csv"]);
     let file = dir.path().join("file");
-    std::fs::write(&file, "x").unwrap();
+    publish_file(&OsVfs, &file, b"x").unwrap();
     assert!(Db::open(on_os(&file)).is_err() && Db::open_read_only(on_os(&file)).is_err());
-    assert_eq!(std::fs::read(&file).unwrap(), b"x");
+    assert_eq!(OsVfs.map(&file).unwrap().bytes(), b"x");
     // What a fresh disk holds is no obstacle.
     let disk = dir.path().join("disk");
-    std::fs::create_dir_all(disk.join("lost+found")).unwrap();
+    OsVfs.create_dir_all(&disk.join("lost+found")).unwrap();
     Db::open(on_os(&disk)).unwrap().close().unwrap();
 }
 
@@ -92,16 +93,15 @@ fn one_writer_or_many_readers_on_a_real_disk() {
 
 fn files_in(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for name in OsVfs.list(dir).unwrap() {
+        let path = dir.join(name);
         if path.is_dir() {
             found.extend(files_in(&path));
         } else {
-            let bytes = std::fs::read(&path).unwrap();
+            let bytes = OsVfs.map(&path).unwrap().bytes().to_vec();
             found.push((path, bytes));
         }
     }
-    found.sort();
     found
 }
 
