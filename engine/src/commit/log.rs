@@ -221,7 +221,10 @@ impl Log {
         if !full {
             return Ok(());
         }
-        self.sync()?;
+        // What a failed sync leaves must not be synced again and trusted.
+        self.sync().map_err(|error| Error::Poisoned {
+            cause: format!("the log could not be synced: {error}"),
+        })?;
         let header = self.header(self.last.incarnation);
         let created =
             LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes);

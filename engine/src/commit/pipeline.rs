@@ -359,7 +359,7 @@ impl Pipeline {
             Ok(appended) => appended,
             Err(error) => {
                 if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
-                    self.poison(&format!("the manifest refused an edit: {error}"));
+                    self.poison(&error.to_string());
                 }
                 tracing::warn!(%error, "a group of batches could not be written");
                 self.fail(group, &Failure::of(&error));
