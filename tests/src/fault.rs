@@ -116,6 +116,7 @@ fn resume(world: &mut World, found: &mut Faults) -> Outcome {
         found.poisoned += 1;
         return Ok(());
     }
+    world.forget_snapshots();
     world.run.inner.advance_ms(2_000);
     world.run.inner.run_until_idle(1_000);
     world.settle()?;

@@ -345,8 +345,8 @@ impl World {
             }
             Op::Kill => {
                 self.settle()?;
-                self.vanish(self.vfs.clone_running());
                 let (least, most) = self.bounds(false);
+                self.vanish(self.vfs.clone_running());
                 self.reopen(least, most)
             }
             Op::Cut => {
@@ -381,6 +381,8 @@ impl World {
 
     fn bounds(&self, power: bool) -> (usize, usize) {
         let ledger = self.ledger.lock();
+        // What a failed sync should have written is gone as after a power cut.
+        let power = power || self.vfs.fault_count() > 0;
         let least = if power { ledger.durable } else { ledger.acknowledged.max(ledger.durable) };
         (least, ledger.entries.len())
     }
@@ -533,6 +535,11 @@ impl World {
             Error::OutcomeUnknown { .. } => Ok(()),
             other => Err(format!("a write failed otherwise: {other}")),
         }
+    }
+
+    /// Lets go of kept snapshots, and of the memory that they hold.
+    pub fn forget_snapshots(&mut self) {
+        self.kept.clear();
     }
 
     /// Takes in what became of queued batches.
