@@ -87,7 +87,7 @@ impl Setup {
             environment: Environment {
                 vfs: Arc::new(vfs.clone()),
                 clock: Arc::clone(clock) as _,
-                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).next())),
+                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).bits())),
                 executor: Arc::clone(run) as _,
             },
             ..Options::new("/db")
@@ -205,6 +205,11 @@ struct Kept {
     model: Arc<Model>,
 }
 
+/// Is told of each opening.
+pub type OpenHook = Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>;
+/// Is told that a disk is not used any more.
+pub type CloseHook = Box<dyn FnMut(&SimVfs)>;
+
 /// A running database with its model.
 pub struct World {
     /// The sizes.
@@ -226,9 +231,9 @@ pub struct World {
     /// The operations so far.
     pub trace: Vec<String>,
     /// Called after each opening, for observers.
-    pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
+    pub on_open: Option<OpenHook>,
     /// Called before the database or its disk goes.
-    pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    pub on_close: Option<CloseHook>,
     /// Whether an explicit merge runs.
     pub merging: Arc<AtomicBool>,
     /// Whether the database was poisoned before the present operation.
@@ -351,7 +356,7 @@ impl World {
             }
             Op::Cut => {
                 self.settle()?;
-                let choice = self.dice.next();
+                let choice = self.dice.bits();
                 self.vanish(self.vfs.clone_image(CrashChoice::Random(choice)));
                 let (least, most) = self.bounds(true);
                 self.reopen(least, most)
