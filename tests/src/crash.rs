@@ -221,7 +221,7 @@ impl Recorder {
             let choice = match number {
                 0 => CrashChoice::Nothing,
                 1 => CrashChoice::Everything,
-                _ => CrashChoice::Random(state.dice.next()),
+                _ => CrashChoice::Random(state.dice.bits()),
             };
             let image = vfs.clone_image(choice);
             let expect = Expect { ledger: ledger.clone(), least, most };
@@ -287,7 +287,7 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first thing that does not fit the model.
 pub fn workload(seed: u64, plan: Plan, tally: &mut Tally) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: seed % 3 == 0, crashes: true, fails: false };
+    let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = drive(&mut world, plan, tally);
     world.vfs.set_observer(None);
@@ -372,14 +372,14 @@ fn examine(
     }
     tally.depths[depth - 1] += 1;
     let records = depth < 3 && dice.chance(plan.depth_percent);
-    let run = Arc::new(LabelledExecutor::new(dice.next()));
+    let run = Arc::new(LabelledExecutor::new(dice.bits()));
     let ledger = Arc::new(Mutex::new(capture.expect.ledger.clone()));
     {
         let mut ledger = ledger.lock();
         (ledger.durable, ledger.acknowledged) = (capture.expect.least, capture.expect.least);
     }
     let recorder = records.then(|| {
-        let recorder = Recorder::new(&run, &ledger, true, plan.random_count, dice.next());
+        let recorder = Recorder::new(&run, &ledger, true, plan.random_count, dice.bits());
         recorder.install(&capture.image);
         recorder
     });
@@ -412,7 +412,7 @@ fn options(
 ) -> chronolith_engine::Options {
     let clock = Arc::new(ManualClock::at(START_NS));
     let quiet = Setup { background: false, flush_bytes: 1 << 20, ..*setup };
-    quiet.options(vfs, &clock, run, dice.next())
+    quiet.options(vfs, &clock, run, dice.bits())
 }
 
 /// Opens an image, compares it, writes to it, and opens it once more.
@@ -427,7 +427,7 @@ fn open_and_compare(
 ) -> Outcome {
     tally.opens += 1;
     let inner = inner.unwrap_or_else(|| Inner {
-        run: Arc::new(LabelledExecutor::new(dice.next())),
+        run: Arc::new(LabelledExecutor::new(dice.bits())),
         ledger: Arc::new(Mutex::new(expect.ledger.clone())),
         recorder: None,
     });
@@ -470,7 +470,7 @@ fn open_and_compare(
         let again =
             if dice.chance(50) { image.clone_image(CrashChoice::Nothing) } else { image.clone() };
         tally.opens += 1;
-        let run = Arc::new(LabelledExecutor::new(dice.next()));
+        let run = Arc::new(LabelledExecutor::new(dice.bits()));
         let db = Db::open(options(setup, &again, &run, dice))
             .map_err(|error| format!("open again: {error}"))?;
         check::compare(&db.snapshot(), &next).map_err(|text| format!("opened again: {text}"))?;

@@ -62,7 +62,7 @@ fn flip_all(world: &mut World, count: u64, flips: &mut Flips) -> Outcome {
         disk.flip_bit(&path, offset, bit).map_err(|error| error.to_string())?;
         let clock = Arc::new(ManualClock::at(START_NS));
         let run = Arc::new(LabelledExecutor::new(1));
-        let options = world.setup.options(&disk, &clock, &run, world.dice.next());
+        let options = world.setup.options(&disk, &clock, &run, world.dice.bits());
         let db = match Db::open(options) {
             Ok(db) => db,
             Err(error) if is_refusal(&error) => {

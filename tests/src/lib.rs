@@ -14,6 +14,7 @@ pub mod crash;
 pub mod damage;
 pub mod dice;
 pub mod executor;
+pub mod fault;
 pub mod model;
 pub mod ops;
 pub mod world;

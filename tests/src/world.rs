@@ -87,7 +87,7 @@ impl Setup {
             environment: Environment {
                 vfs: Arc::new(vfs.clone()),
                 clock: Arc::clone(clock) as _,
-                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).next())),
+                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).bits())),
                 executor: Arc::clone(run) as _,
             },
             ..Options::new("/db")
@@ -205,6 +205,11 @@ struct Kept {
     model: Arc<Model>,
 }
 
+/// Is told of each opening.
+pub type OpenHook = Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>;
+/// Is told that a disk is not used any more.
+pub type CloseHook = Box<dyn FnMut(&SimVfs)>;
+
 /// A running database with its model.
 pub struct World {
     /// The sizes.
@@ -226,11 +231,13 @@ pub struct World {
     /// The operations so far.
     pub trace: Vec<String>,
     /// Called after each opening, for observers.
-    pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
+    pub on_open: Option<OpenHook>,
     /// Called before the database or its disk goes.
-    pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    pub on_close: Option<CloseHook>,
     /// Whether an explicit merge runs.
     pub merging: Arc<AtomicBool>,
+    /// Whether the database was poisoned before the present operation.
+    pub poisoned: bool,
     queued: Vec<(u64, Ticket)>,
     kept: Vec<Kept>,
     opens: u64,
@@ -254,6 +261,7 @@ impl World {
             on_open: None,
             on_close: None,
             merging: Arc::default(),
+            poisoned: false,
             queued: Vec::new(),
             kept: Vec::new(),
             opens: 0,
@@ -279,6 +287,7 @@ impl World {
             hook(&self.vfs, &db, &self.run);
         }
         self.db = Some(db);
+        self.poisoned = false;
         Ok(())
     }
 
@@ -287,6 +296,7 @@ impl World {
     /// # Errors
     /// What does not fit the model.
     pub fn step(&mut self) -> Outcome {
+        self.poisoned = self.db().stats().poisoned.is_some();
         let model = Arc::clone(self.ledger.lock().last());
         let op = ops::next(&model, self.profile, &mut self.dice);
         self.trace.push(format!("{op:?}"));
@@ -300,11 +310,28 @@ impl World {
     /// What does not fit the model.
     pub fn apply(&mut self, op: Op) -> Outcome {
         let failed = |what: &str, error: Error| format!("{what}: {error}");
+        let fails = self.profile.fails;
         match op {
             Op::Write { change, fsync, waits } => self.write(&change, fsync, waits),
             Op::Change(change) => self.change(&change),
             Op::Repeat(id) => self.repeat(&id),
             Op::Gap(id) => self.gap(&id),
+            Op::Flush if fails => {
+                _ = self.db().flush();
+                Ok(())
+            }
+            Op::Compact if fails => {
+                _ = self.db().compact();
+                Ok(())
+            }
+            Op::Reopen if fails => {
+                _ = self.db().close();
+                self.shut();
+                self.settle()?;
+                self.vfs.clear_faults();
+                let (least, most) = self.bounds(false);
+                self.reopen(least, most)
+            }
             Op::Flush => self.db().flush().map_err(|error| failed("flush", error)),
             Op::Compact => {
                 // Apart, so that images of the merge are told from those of the flush.
@@ -323,13 +350,13 @@ impl World {
             }
             Op::Kill => {
                 self.settle()?;
-                self.vanish(self.vfs.clone_running());
                 let (least, most) = self.bounds(false);
+                self.vanish(self.vfs.clone_running());
                 self.reopen(least, most)
             }
             Op::Cut => {
                 self.settle()?;
-                let choice = self.dice.next();
+                let choice = self.dice.bits();
                 self.vanish(self.vfs.clone_image(CrashChoice::Random(choice)));
                 let (least, most) = self.bounds(true);
                 self.reopen(least, most)
@@ -359,6 +386,8 @@ impl World {
 
     fn bounds(&self, power: bool) -> (usize, usize) {
         let ledger = self.ledger.lock();
+        // What a failed sync should have written is gone as after a power cut.
+        let power = power || self.vfs.fault_count() > 0;
         let least = if power { ledger.durable } else { ledger.acknowledged.max(ledger.durable) };
         (least, ledger.entries.len())
     }
@@ -447,7 +476,7 @@ impl World {
             Change::Delete { table, query } => {
                 let (predicate, range) = ops::predicate(query);
                 let deleted = db.delete(table, &predicate, range);
-                if let Ok(deleted) = &deleted {
+                if let (Ok(deleted), false) = (&deleted, self.profile.fails) {
                     let expected = model.tables[table].select(query).len() as u64;
                     if deleted.row_count != expected {
                         return Err(format!(
@@ -471,6 +500,7 @@ impl World {
 
     fn told(&mut self, id: u64, outcome: Result<WriteOutcome, Error>) -> Outcome {
         match outcome {
+            Ok(_) if self.poisoned => Err("a write was acknowledged by a poisoned database".into()),
             Ok(outcome) if outcome.already_applied => Err(format!("{id} was applied before")),
             Ok(outcome) => {
                 self.settle()?;
@@ -498,7 +528,11 @@ impl World {
         }
         match error {
             // Nothing of it was kept.
-            Error::Io { .. } | Error::Poisoned { .. } | Error::Overloaded { .. } => {
+            Error::Io { .. }
+            | Error::Poisoned { .. }
+            | Error::Overloaded { .. }
+            | Error::SequenceGap { .. }
+            | Error::UnknownTable { .. } => {
                 self.ledger.lock().take_back(id);
                 self.settle()
             }
@@ -506,6 +540,11 @@ impl World {
             Error::OutcomeUnknown { .. } => Ok(()),
             other => Err(format!("a write failed otherwise: {other}")),
         }
+    }
+
+    /// Lets go of kept snapshots, and of the memory that they hold.
+    pub fn forget_snapshots(&mut self) {
+        self.kept.clear();
     }
 
     /// Takes in what became of queued batches.
@@ -537,6 +576,10 @@ impl World {
     }
 
     fn repeat(&mut self, producer: &str) -> Outcome {
+        if self.profile.fails && !self.queued.is_empty() {
+            // What is repeated may fail at this very moment.
+            return Ok(());
+        }
         let model = Arc::clone(self.ledger.lock().last());
         let Some((number, commit, rows)) = model.producers.get(producer).copied() else {
             return Ok(());
@@ -560,6 +603,9 @@ impl World {
     }
 
     fn gap(&mut self, producer: &str) -> Outcome {
+        if self.profile.fails && !self.queued.is_empty() {
+            return Ok(());
+        }
         let model = Arc::clone(self.ledger.lock().last());
         let Some((number, ..)) = model.producers.get(producer).copied() else { return Ok(()) };
         let write = ops::write(&model, self.profile, &mut self.dice);

@@ -174,9 +174,7 @@ impl Log {
         self.vfs.create_dir_all(&self.folder)?;
         self.vfs.sync_dir(&self.dir)?;
         self.vfs.sync_dir(&self.folder)?;
-        if let Some(torn) = self.recovered.torn.clone() {
-            self.quarantine_tail(&torn)?;
-        }
+        self.settle_tail()?;
         self.clear_strays()?;
         let version = self.manifest.version();
         let mut incarnation = version.incarnation + 1;
@@ -255,6 +253,15 @@ impl Log {
         Ok(())
     }
 
+    /// Keeps the torn tail that recovery found, once.
+    fn settle_tail(&mut self) -> Result<()> {
+        if let Some(torn) = &self.recovered.torn {
+            self.quarantine_tail(torn)?;
+            self.recovered.torn = None;
+        }
+        Ok(())
+    }
+
     /// Copies the torn tail aside: it was never acknowledged as durable, but it is not ours to throw away.
     fn quarantine_tail(&self, torn: &TornTail) -> Result<()> {
         let file = self.vfs.open(&torn.path, OpenMode::Read)?;
@@ -318,6 +325,10 @@ impl Log {
     /// # Errors
     /// `Io`: what is left is removed at the next call or opening.
     pub fn truncate(&mut self, floor: u64) -> Result<()> {
+        if self.closed.first().is_some_and(|file| file.number < floor) {
+            // Its file may be the one that goes.
+            self.settle_tail()?;
+        }
         while let Some(file) = self.closed.first().filter(|file| file.number < floor) {
             self.vfs.remove(&file.path)?;
             self.closed.remove(0);

@@ -403,14 +403,10 @@ impl Pipeline {
         };
         let fsync = group.iter().any(|batch| batch.durability == Durability::Fsync);
         let early = is_on(Bug::AcknowledgeBeforeSync);
-        if is_on(Bug::PublishBeforeDurable) && fsync {
-            drop(log);
-            self.insert(group, first, commit_time_ns, None);
-            let _ = self.sync();
-            return;
-        }
+        let late = is_on(Bug::PublishBeforeDurable);
         if fsync
             && !early
+            && !late
             && let Err(error) = log.sync()
         {
             drop(log);
@@ -457,6 +453,9 @@ impl Pipeline {
             told.push((batch.duty, sequence, row_count, batch.refused));
         }
         self.state.publish(sequence, durable.unwrap_or(Sequence::ZERO));
+        if is_on(Bug::PublishBeforeDurable) {
+            let _ = self.sync();
+        }
         let durable_sequence = self.state.snapshot().durable_sequence();
         for (duty, sequence, row_count, refused) in told {
             duty.0.tell(Ok(WriteOutcome {

@@ -147,6 +147,13 @@ pub trait File: Send + Sync {
     /// # Errors
     /// `Io`: nothing may be assumed of what was written since the last sync, and it must not be retried.
     fn sync_data(&self) -> Result<()>;
+
+    /// Lets go of what memory holds of the file, as far as it counts as clean: where the system can do it, later reads show what the
+    /// disk kept, also behind a sync that failed once.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn forget_cached(&self) -> Result<()>;
 }
 
 /// Reads exactly `len` bytes at `offset`.

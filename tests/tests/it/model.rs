@@ -14,7 +14,7 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
 #[test]
 fn random_operations_match_the_model() {
     for seed in seeds(200) {
-        let profile = Profile { forgets: seed % 3 == 0, crashes: true, fails: false };
+        let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
         if let Err(failure) = random_run(seed, profile, 80) {
             panic!("{failure}");
         }
