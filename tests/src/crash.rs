@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronolith_engine::Db;
 use chronolith_engine::clock::ManualClock;
@@ -123,6 +124,7 @@ struct Recorder {
     ledger: Arc<Mutex<Ledger>>,
     db: Mutex<Option<Db>>,
     recovering: bool,
+    merging: Arc<AtomicBool>,
     /// Images of each call, beside the two extremes.
     random_count: u64,
     state: Mutex<RecorderState>,
@@ -132,7 +134,6 @@ struct RecorderState {
     dice: Dice,
     captures: Vec<Capture>,
     removed_log: bool,
-    merging: bool,
 }
 
 impl Recorder {
@@ -143,17 +144,14 @@ impl Recorder {
         random_count: u64,
         seed: u64,
     ) -> Arc<Self> {
-        let state = RecorderState {
-            dice: Dice::new(seed),
-            captures: Vec::new(),
-            removed_log: false,
-            merging: false,
-        };
+        let state =
+            RecorderState { dice: Dice::new(seed), captures: Vec::new(), removed_log: false };
         Arc::new(Self {
             run: Arc::clone(run),
             ledger: Arc::clone(ledger),
             db: Mutex::new(None),
             recovering,
+            merging: Arc::default(),
             random_count,
             state: Mutex::new(state),
         })
@@ -178,7 +176,8 @@ impl Recorder {
         } else if log {
             Phase::Log
         } else if path.contains("/segments") {
-            let merging = state.merging || self.run.running() == Some("chronolith-compact");
+            let merging = self.merging.load(Ordering::Relaxed)
+                || self.run.running() == Some("chronolith-compact");
             if merging { Phase::Compact } else { Phase::Flush }
         } else {
             Phase::Publish
@@ -222,7 +221,7 @@ impl Recorder {
             let choice = match number {
                 0 => CrashChoice::Nothing,
                 1 => CrashChoice::Everything,
-                _ => CrashChoice::Random(state.dice.next()),
+                _ => CrashChoice::Random(state.dice.bits()),
             };
             let image = vfs.clone_image(choice);
             let expect = Expect { ledger: ledger.clone(), least, most };
@@ -256,7 +255,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { op_count: 45, random_count: 2, depth_percent: 2, reads: false }
+        Self { op_count: 45, random_count: 2, depth_percent: 1, reads: false }
     }
 }
 
@@ -288,7 +287,7 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first thing that does not fit the model.
 pub fn workload(seed: u64, plan: Plan, tally: &mut Tally) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: seed % 3 == 0, crashes: true, fails: false };
+    let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = drive(&mut world, plan, tally);
     world.vfs.set_observer(None);
@@ -299,11 +298,15 @@ pub fn workload(seed: u64, plan: Plan, tally: &mut Tally) -> Result<(), Box<Fail
 fn drive(world: &mut World, plan: Plan, tally: &mut Tally) -> Outcome {
     let recorder: Arc<Mutex<Option<Arc<Recorder>>>> = Arc::default();
     let (slot, ledger) = (Arc::clone(&recorder), Arc::clone(&world.ledger));
+    let merging = Arc::clone(&world.merging);
     let seed = world.setup.seed;
     let mut opens = 0;
     world.on_open = Some(Box::new(move |vfs, db, run| {
         opens += 1;
         let new = Recorder::new(run, &ledger, false, plan.random_count, seed ^ (opens << 32));
+        let mut new = Arc::into_inner(new).expect("nobody else has it yet");
+        new.merging = Arc::clone(&merging);
+        let new = Arc::new(new);
         *new.db.lock() = Some(db.clone());
         new.install(vfs);
         *slot.lock() = Some(new);
@@ -368,15 +371,15 @@ fn examine(
         return Ok(());
     }
     tally.depths[depth - 1] += 1;
-    let records = depth < 3 && dice.chance(plan.depth_percent * if depth == 1 { 1 } else { 5 });
-    let run = Arc::new(LabelledExecutor::new(dice.next()));
+    let records = depth < 3 && dice.chance(plan.depth_percent);
+    let run = Arc::new(LabelledExecutor::new(dice.bits()));
     let ledger = Arc::new(Mutex::new(capture.expect.ledger.clone()));
     {
         let mut ledger = ledger.lock();
         (ledger.durable, ledger.acknowledged) = (capture.expect.least, capture.expect.least);
     }
     let recorder = records.then(|| {
-        let recorder = Recorder::new(&run, &ledger, true, plan.random_count, dice.next());
+        let recorder = Recorder::new(&run, &ledger, true, plan.random_count, dice.bits());
         recorder.install(&capture.image);
         recorder
     });
@@ -408,8 +411,8 @@ fn options(
     dice: &mut Dice,
 ) -> chronolith_engine::Options {
     let clock = Arc::new(ManualClock::at(START_NS));
-    let quiet = Setup { background: false, ..*setup };
-    quiet.options(vfs, &clock, run, dice.next())
+    let quiet = Setup { background: false, flush_bytes: 1 << 20, ..*setup };
+    quiet.options(vfs, &clock, run, dice.bits())
 }
 
 /// Opens an image, compares it, writes to it, and opens it once more.
@@ -424,7 +427,7 @@ fn open_and_compare(
 ) -> Outcome {
     tally.opens += 1;
     let inner = inner.unwrap_or_else(|| Inner {
-        run: Arc::new(LabelledExecutor::new(dice.next())),
+        run: Arc::new(LabelledExecutor::new(dice.bits())),
         ledger: Arc::new(Mutex::new(expect.ledger.clone())),
         recorder: None,
     });
@@ -467,7 +470,7 @@ fn open_and_compare(
         let again =
             if dice.chance(50) { image.clone_image(CrashChoice::Nothing) } else { image.clone() };
         tally.opens += 1;
-        let run = Arc::new(LabelledExecutor::new(dice.next()));
+        let run = Arc::new(LabelledExecutor::new(dice.bits()));
         let db = Db::open(options(setup, &again, &run, dice))
             .map_err(|error| format!("open again: {error}"))?;
         check::compare(&db.snapshot(), &next).map_err(|text| format!("opened again: {text}"))?;

@@ -10,13 +10,13 @@ impl Dice {
     pub fn new(seed: u64) -> Self {
         let mut dice = Self((seed ^ 0x5851_f42d_4c95_7f2d).wrapping_mul(0x2545_f491_4f6c_dd1d) | 1);
         for _ in 0..4 {
-            dice.next();
+            dice.bits();
         }
         dice
     }
 
     /// 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -25,7 +25,7 @@ impl Dice {
 
     /// A number below `n`, which is above zero.
     pub fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 11) % n
+        (self.bits() >> 11) % n
     }
 
     /// A number from `low` to `high`, both inclusive.

@@ -11,8 +11,10 @@
 
 pub mod check;
 pub mod crash;
+pub mod damage;
 pub mod dice;
 pub mod executor;
+pub mod fault;
 pub mod model;
 pub mod ops;
 pub mod world;

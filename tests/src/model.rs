@@ -466,7 +466,7 @@ fn beats(new: &Value, old: &Value, wanted: Ordering) -> bool {
 /// The values of one bucket are small multiples of a quarter: their sums are exact.
 fn sum(values: &[Value]) -> Value {
     match values.first() {
-        Some(Value::F64(_)) => Value::F64(values.iter().map(|value| number(value)).sum()),
+        Some(Value::F64(_)) => Value::F64(values.iter().map(number).sum()),
         Some(Value::I64(_)) => Value::I64(
             values.iter().map(|value| if let Value::I64(one) = value { *one } else { 0 }).sum(),
         ),

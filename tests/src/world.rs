@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronolith_engine::clock::ManualClock;
 use chronolith_engine::db::{Ticket, WriteOutcome};
@@ -15,6 +16,7 @@ use chronolith_engine::{Db, Environment, Options};
 use parking_lot::Mutex;
 
 use crate::check::{self, Outcome};
+use crate::crash::Failure;
 use crate::dice::Dice;
 use crate::executor::LabelledExecutor;
 use crate::model::{Change, Model, TableModel};
@@ -49,10 +51,13 @@ impl Setup {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
+        let background = dice.chance(60);
+        let flush_bytes = *dice.pick(&[600, 2_000, 6_000]);
         Self {
             seed,
-            background: dice.chance(60),
-            flush_bytes: *dice.pick(&[600, 2_000, 6_000]),
+            background,
+            // Where nothing flushes by itself, writes must never wait for it.
+            flush_bytes: if background { flush_bytes } else { 1 << 20 },
             log_file_bytes: *dice.pick(&[2_048, 4_096, 16_384]),
             log_prepare_bytes: *dice.pick(&[0, 1_024, 4_096]),
             log_bytes_max: *dice.pick(&[8_192, 32_768]),
@@ -82,7 +87,7 @@ impl Setup {
             environment: Environment {
                 vfs: Arc::new(vfs.clone()),
                 clock: Arc::clone(clock) as _,
-                rng: Arc::new(SeededRng::new(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+                rng: Arc::new(SeededRng::new(Dice::new(self.seed.rotate_left(20) ^ salt).bits())),
                 executor: Arc::clone(run) as _,
             },
             ..Options::new("/db")
@@ -200,6 +205,11 @@ struct Kept {
     model: Arc<Model>,
 }
 
+/// Is told of each opening.
+pub type OpenHook = Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>;
+/// Is told that a disk is not used any more.
+pub type CloseHook = Box<dyn FnMut(&SimVfs)>;
+
 /// A running database with its model.
 pub struct World {
     /// The sizes.
@@ -221,9 +231,13 @@ pub struct World {
     /// The operations so far.
     pub trace: Vec<String>,
     /// Called after each opening, for observers.
-    pub on_open: Option<Box<dyn FnMut(&SimVfs, &Db, &Arc<LabelledExecutor>)>>,
+    pub on_open: Option<OpenHook>,
     /// Called before the database or its disk goes.
-    pub on_close: Option<Box<dyn FnMut(&SimVfs)>>,
+    pub on_close: Option<CloseHook>,
+    /// Whether an explicit merge runs.
+    pub merging: Arc<AtomicBool>,
+    /// Whether the database was poisoned before the present operation.
+    pub poisoned: bool,
     queued: Vec<(u64, Ticket)>,
     kept: Vec<Kept>,
     opens: u64,
@@ -246,6 +260,8 @@ impl World {
             trace: Vec::new(),
             on_open: None,
             on_close: None,
+            merging: Arc::default(),
+            poisoned: false,
             queued: Vec::new(),
             kept: Vec::new(),
             opens: 0,
@@ -271,6 +287,7 @@ impl World {
             hook(&self.vfs, &db, &self.run);
         }
         self.db = Some(db);
+        self.poisoned = false;
         Ok(())
     }
 
@@ -279,6 +296,7 @@ impl World {
     /// # Errors
     /// What does not fit the model.
     pub fn step(&mut self) -> Outcome {
+        self.poisoned = self.db().stats().poisoned.is_some();
         let model = Arc::clone(self.ledger.lock().last());
         let op = ops::next(&model, self.profile, &mut self.dice);
         self.trace.push(format!("{op:?}"));
@@ -292,16 +310,36 @@ impl World {
     /// What does not fit the model.
     pub fn apply(&mut self, op: Op) -> Outcome {
         let failed = |what: &str, error: Error| format!("{what}: {error}");
+        let fails = self.profile.fails;
         match op {
             Op::Write { change, fsync, waits } => self.write(&change, fsync, waits),
             Op::Change(change) => self.change(&change),
             Op::Repeat(id) => self.repeat(&id),
             Op::Gap(id) => self.gap(&id),
+            Op::Flush if fails => {
+                _ = self.db().flush();
+                Ok(())
+            }
+            Op::Compact if fails => {
+                _ = self.db().compact();
+                Ok(())
+            }
+            Op::Reopen if fails => {
+                _ = self.db().close();
+                self.shut();
+                self.settle()?;
+                self.vfs.clear_faults();
+                let (least, most) = self.bounds(false);
+                self.reopen(least, most)
+            }
             Op::Flush => self.db().flush().map_err(|error| failed("flush", error)),
             Op::Compact => {
                 // Apart, so that images of the merge are told from those of the flush.
                 self.db().flush().map_err(|error| failed("flush", error))?;
-                self.db().compact().map(|_| ()).map_err(|error| failed("compact", error))
+                self.merging.store(true, Ordering::Relaxed);
+                let outcome = self.db().compact();
+                self.merging.store(false, Ordering::Relaxed);
+                outcome.map(|_| ()).map_err(|error| failed("compact", error))
             }
             Op::Reopen => {
                 self.db().close().map_err(|error| failed("close", error))?;
@@ -312,13 +350,13 @@ impl World {
             }
             Op::Kill => {
                 self.settle()?;
-                self.vanish(self.vfs.clone_running());
                 let (least, most) = self.bounds(false);
+                self.vanish(self.vfs.clone_running());
                 self.reopen(least, most)
             }
             Op::Cut => {
                 self.settle()?;
-                let choice = self.dice.next();
+                let choice = self.dice.bits();
                 self.vanish(self.vfs.clone_image(CrashChoice::Random(choice)));
                 let (least, most) = self.bounds(true);
                 self.reopen(least, most)
@@ -348,6 +386,8 @@ impl World {
 
     fn bounds(&self, power: bool) -> (usize, usize) {
         let ledger = self.ledger.lock();
+        // What a failed sync should have written is gone as after a power cut.
+        let power = power || self.vfs.fault_count() > 0;
         let least = if power { ledger.durable } else { ledger.acknowledged.max(ledger.durable) };
         (least, ledger.entries.len())
     }
@@ -436,7 +476,7 @@ impl World {
             Change::Delete { table, query } => {
                 let (predicate, range) = ops::predicate(query);
                 let deleted = db.delete(table, &predicate, range);
-                if let Ok(deleted) = &deleted {
+                if let (Ok(deleted), false) = (&deleted, self.profile.fails) {
                     let expected = model.tables[table].select(query).len() as u64;
                     if deleted.row_count != expected {
                         return Err(format!(
@@ -460,6 +500,7 @@ impl World {
 
     fn told(&mut self, id: u64, outcome: Result<WriteOutcome, Error>) -> Outcome {
         match outcome {
+            Ok(_) if self.poisoned => Err("a write was acknowledged by a poisoned database".into()),
             Ok(outcome) if outcome.already_applied => Err(format!("{id} was applied before")),
             Ok(outcome) => {
                 self.settle()?;
@@ -469,13 +510,29 @@ impl World {
         }
     }
 
+    /// Whether something may fail so: after faults, and for want of memory that kept snapshots hold.
+    fn is_excused(&mut self, error: Option<&Error>) -> bool {
+        match error {
+            Some(Error::Overloaded { .. }) if !self.kept.is_empty() => {
+                self.kept.clear();
+                true
+            }
+            Some(_) => self.profile.fails,
+            None => false,
+        }
+    }
+
     fn refused(&mut self, id: u64, error: Error) -> Outcome {
-        if !self.profile.fails {
+        if !self.is_excused(Some(&error)) {
             return Err(format!("a write failed: {error}"));
         }
         match error {
             // Nothing of it was kept.
-            Error::Io { .. } | Error::Poisoned { .. } | Error::Overloaded { .. } => {
+            Error::Io { .. }
+            | Error::Poisoned { .. }
+            | Error::Overloaded { .. }
+            | Error::SequenceGap { .. }
+            | Error::UnknownTable { .. } => {
                 self.ledger.lock().take_back(id);
                 self.settle()
             }
@@ -483,6 +540,11 @@ impl World {
             Error::OutcomeUnknown { .. } => Ok(()),
             other => Err(format!("a write failed otherwise: {other}")),
         }
+    }
+
+    /// Lets go of kept snapshots, and of the memory that they hold.
+    pub fn forget_snapshots(&mut self) {
+        self.kept.clear();
     }
 
     /// Takes in what became of queued batches.
@@ -514,6 +576,10 @@ impl World {
     }
 
     fn repeat(&mut self, producer: &str) -> Outcome {
+        if self.profile.fails && !self.queued.is_empty() {
+            // What is repeated may fail at this very moment.
+            return Ok(());
+        }
         let model = Arc::clone(self.ledger.lock().last());
         let Some((number, commit, rows)) = model.producers.get(producer).copied() else {
             return Ok(());
@@ -522,7 +588,7 @@ impl World {
         let Change::Write { tables, .. } = write else { return Ok(()) };
         let batch = ops::batch(&tables, Some(&(producer.to_owned(), number)), true);
         let outcome = self.db().write(batch);
-        if self.profile.fails && outcome.is_err() {
+        if self.is_excused(outcome.as_ref().err()) {
             return Ok(());
         }
         let outcome = outcome.map_err(|error| format!("repeat of {producer} {number}: {error}"))?;
@@ -537,6 +603,9 @@ impl World {
     }
 
     fn gap(&mut self, producer: &str) -> Outcome {
+        if self.profile.fails && !self.queued.is_empty() {
+            return Ok(());
+        }
         let model = Arc::clone(self.ledger.lock().last());
         let Some((number, ..)) = model.producers.get(producer).copied() else { return Ok(()) };
         let write = ops::write(&model, self.profile, &mut self.dice);
@@ -544,7 +613,7 @@ impl World {
         let batch = ops::batch(&tables, Some(&(producer.to_owned(), number + 2)), true);
         match self.db().write(batch) {
             Err(Error::SequenceGap { expected, .. }) if expected == number + 1 => Ok(()),
-            Err(Error::Poisoned { .. }) if self.profile.fails => Ok(()),
+            Err(error) if self.is_excused(Some(&error)) => Ok(()),
             other => Err(format!("gap of {producer} after {number}: {other:?}")),
         }
     }
@@ -579,4 +648,21 @@ impl World {
         check::compare_old(&old, &ledger.states[count], &ledger.states[shown], &gone)
             .map_err(|text| format!("at {sequence}: {text}"))
     }
+}
+
+/// Does `step_count` random operations and compares everything after each.
+///
+/// # Errors
+/// The first thing that does not fit the model.
+pub fn random_run(seed: u64, profile: Profile, step_count: u64) -> Result<(), Box<Failure>> {
+    let mut world = World::new(Setup::new(seed), profile);
+    let outcome = world.open().map_err(|error| format!("open: {error}")).and_then(|()| {
+        (0..step_count).try_for_each(|_| {
+            world.step()?;
+            world.compare()?;
+            world.probe()
+        })
+    });
+    let trace = std::mem::take(&mut world.trace);
+    outcome.map_err(|text| Box::new(Failure { seed, text, trace }))
 }

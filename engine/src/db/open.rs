@@ -64,6 +64,7 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     let folder = commit::log_folder(dir);
     if writable && vfs.exists(&folder)? {
         vfs.sync_dir(&folder)?;
+        settle_log(vfs.as_ref(), &folder)?;
     }
     let recovered = wal::recover(
         vfs.as_ref(),
@@ -76,7 +77,6 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     )?;
     let last = recovered.last.unwrap_or_default().max(version_last(&version));
     if writable {
-        sync_log(vfs.as_ref(), &recovered)?;
         remove_orphans(vfs.as_ref(), dir, &version)?;
     }
     let recovery = report(&recovered, last);
@@ -263,10 +263,13 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// What recovery read may be in memory alone: nothing is called durable before it is.
-fn sync_log(vfs: &dyn Vfs, recovered: &Recovery) -> Result<()> {
-    for file in &recovered.files {
-        vfs.open(&file.path, OpenMode::Write)?.sync_data()?;
+/// What is read of the log may be in memory alone: nothing is called durable before it is. After a sync that failed, an earlier process
+/// left pages that count as clean and are not on the disk: syncing again would say they are, so they are read from the disk.
+fn settle_log(vfs: &dyn Vfs, folder: &Path) -> Result<()> {
+    for (_, _, path) in wal::list(vfs, folder)? {
+        let file = vfs.open(&path, OpenMode::Write)?;
+        file.sync_data()?;
+        file.forget_cached()?;
     }
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! The handle from end to end on a simulated disk.
 
+mod background;
+mod damage;
+mod opening;
+
 use std::sync::Arc;
 
 use super::*;
@@ -217,4 +221,26 @@ fn a_large_batch_waits_for_the_flush_of_rows_that_come_meanwhile() {
     db.write(rows(MergeMode::Append, &many)).unwrap();
     first.wait().unwrap();
     assert_eq!(all(&db).len(), 41);
+}
+
+#[test]
+fn a_torn_tail_is_kept_also_where_a_flush_comes_before_the_first_write() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(MergeMode::Append, &[(10, "A", 1.0)])).unwrap();
+    drop(db);
+    let of = |folder: &str| {
+        let paths = vfs.paths().into_iter();
+        paths.filter(|path| path.starts_with(folder)).collect::<Vec<_>>()
+    };
+    let log = of("/db/wal").remove(0);
+    let mut bytes = vfs.read_raw(&log).unwrap();
+    *bytes.last_mut().unwrap() = 1;
+    vfs.write_raw(&log, &bytes).unwrap();
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert!(db.recovery().torn_tail.is_some());
+    db.flush().unwrap();
+    assert_eq!(of("/db/quarantine").len(), 1);
+    db.write(rows(MergeMode::Append, &[(11, "A", 2.0)])).unwrap();
+    assert_eq!(all(&db), [row("A", 10, 1.0), row("A", 11, 2.0)]);
 }

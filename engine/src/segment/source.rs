@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::frame;
 use crate::format::version::SEGMENT_VERSION;
 use crate::model::FileId;
+use crate::planted::{Bug, is_on};
 use crate::vfs::{File, read_exact};
 
 use super::layout::Extent;
@@ -86,7 +87,7 @@ impl Source {
     /// Checks the seal of bytes that were read.
     pub(crate) fn check(&self, extent: Extent, bytes: &[u8], what: &'static str) -> Result<()> {
         let found = frame::seal(self.file_id, extent.offset, SEGMENT_VERSION, bytes);
-        if found == extent.crc {
+        if found == extent.crc || is_on(Bug::SkipChecksum) {
             return Ok(());
         }
         let detail = format!(

@@ -16,6 +16,7 @@ use crate::model::{
     Column, ColumnId, CommitMetadata, FieldType, FileId, RowChunk, Sequence, SeriesKey, TableId,
     Window,
 };
+use crate::planted::{Bug, is_on};
 use crate::vfs::{File, OpenMode, Vfs};
 
 use super::buffer::Buffer;
@@ -415,8 +416,13 @@ fn publish(
     temporary: &Path,
     id: FileId,
 ) -> Result<()> {
-    file.sync_data()?;
+    if !is_on(Bug::InstallBeforeSync) {
+        file.sync_data()?;
+    }
     vfs.rename(temporary, &folder.join(names::segment_file(id)))?;
+    if is_on(Bug::SkipDirectorySync) {
+        return Ok(());
+    }
     vfs.sync_dir(folder)
 }
 

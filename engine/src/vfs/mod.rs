@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::planted::{Bug, is_on};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,13 @@ pub trait File: Send + Sync {
     /// # Errors
     /// `Io`: nothing may be assumed of what was written since the last sync, and it must not be retried.
     fn sync_data(&self) -> Result<()>;
+
+    /// Lets go of what memory holds of the file, as far as it counts as clean: where the system can do it, later reads show what the
+    /// disk kept, also behind a sync that failed once.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn forget_cached(&self) -> Result<()>;
 }
 
 /// Reads exactly `len` bytes at `offset`.
@@ -185,7 +193,7 @@ pub fn publish_file(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<bool> {
     if !published {
         vfs.remove(&temporary)?;
     }
-    if let Some(folder) = path.parent() {
+    if let Some(folder) = path.parent().filter(|_| !is_on(Bug::SkipDirectorySync)) {
         vfs.sync_dir(folder)?;
     }
     Ok(published)

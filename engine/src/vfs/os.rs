@@ -266,6 +266,17 @@ impl File for OsFile {
     fn sync_data(&self) -> Result<()> {
         self.file.sync_data().map_err(self.failed("sync"))
     }
+
+    #[cfg(target_os = "linux")]
+    fn forget_cached(&self) -> Result<()> {
+        let advised = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+        advised.map_err(|errno| self.failed("read anew")(errno.into()))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn forget_cached(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads until `buf` is full or the file ends, over short reads and interruptions. Returns the bytes read.

@@ -10,4 +10,5 @@
 )]
 
 mod crash;
+mod fault;
 mod model;

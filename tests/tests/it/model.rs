@@ -1,29 +1,34 @@
 //! Random operations compared with the model after each.
 
+use chronolith_tests::damage::{Flips, flips};
 use chronolith_tests::dice::{number, seed_or};
 use chronolith_tests::ops::Profile;
-use chronolith_tests::world::{Setup, World};
+use chronolith_tests::world::random_run;
 
-fn run(seed: u64, profile: Profile) {
-    let mut world = World::new(Setup::new(seed), profile);
-    let outcome = world.open().map_err(|error| error.to_string()).and_then(|()| {
-        (0..80).try_for_each(|_| {
-            world.step()?;
-            world.compare()?;
-            world.probe()
-        })
-    });
-    if let Err(text) = outcome {
-        let trace = std::mem::take(&mut world.trace);
-        panic!("{}", chronolith_tests::crash::Failure { seed, text, trace });
-    }
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let first = seed_or(1);
+    let count = if std::env::var("CHRONOLITH_SEED").is_ok() { 1 } else { count };
+    first..first + number("CHRONOLITH_MODEL_RUNS").unwrap_or(count)
 }
 
 #[test]
 fn random_operations_match_the_model() {
-    let first = seed_or(1);
-    let count = if std::env::var("CHRONOLITH_SEED").is_ok() { 1 } else { 300 };
-    for seed in first..first + number("CHRONOLITH_MODEL_RUNS").unwrap_or(count) {
-        run(seed, Profile { forgets: seed % 3 == 0, crashes: true, fails: false });
+    for seed in seeds(200) {
+        let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
+        if let Err(failure) = random_run(seed, profile, 80) {
+            panic!("{failure}");
+        }
     }
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_makes_no_difference() {
+    let mut found = Flips::default();
+    for seed in seeds(20) {
+        if let Err(failure) = flips(seed, 60, &mut found) {
+            panic!("{failure}");
+        }
+    }
+    println!("{found:?}");
+    assert!(found.refused > 0 && found.unreadable > 0, "{found:?}");
 }

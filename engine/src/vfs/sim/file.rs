@@ -88,6 +88,13 @@ impl File for SimFile {
             Ok(())
         })
     }
+
+    fn forget_cached(&self) -> Result<()> {
+        let mut state = self.disk.state();
+        let file = state.disk.file_mut(self.number);
+        file.map(super::inode::Inode::forget_lost)
+            .map_err(|errno| Error::io("read anew", &self.path, errno.into()))
+    }
 }
 
 /// A lock on a simulated disk.

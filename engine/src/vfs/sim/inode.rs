@@ -124,6 +124,13 @@ impl Inode {
         self.lost.extend(dirty.into_keys());
     }
 
+    /// Sectors of a failed sync are read from the disk again: it has the old ones.
+    pub(super) fn forget_lost(&mut self) {
+        for sector in std::mem::take(&mut self.lost) {
+            self.volatile.set_sector(sector, &self.durable.sector(sector));
+        }
+    }
+
     /// A hash of what a power cut is sure to keep.
     pub(super) fn durable_hash(&self) -> u64 {
         mix(self.durable.hash(), self.durable_len)
