@@ -8,7 +8,7 @@ use chronolith_codec::Effort;
 
 use crate::error::Result;
 use crate::limits::PARTITION_SHIFT_COUNT_MAX;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, SortedRows};
 use crate::merge::{MemorySource, RowSource, SeriesMerge};
 use crate::model::{ColumnId, FieldType, FileId, Sequence, SeriesKey, TableSchema, Window};
 use crate::rng::Rng;
@@ -77,9 +77,11 @@ pub fn write_segments(
     }
     *hours.entry(last.0.start_ns).or_default() += last.1;
     hours.retain(|_, rows| *rows > 0);
+    let columns = columns_of(schema);
+    let sorted: Vec<SortedRows> = memtables.iter().map(|one| one.sorted(&columns)).collect();
     let mut written = Vec::new();
     for window in choose_windows(&hours, target.window_rows_min) {
-        written.push(write_window(target, schema, memtables, window)?);
+        written.push(write_window(target, schema, memtables, &sorted, window)?);
     }
     Ok(written)
 }
@@ -111,33 +113,31 @@ fn write_window(
     target: &SegmentTarget,
     schema: &TableSchema,
     memtables: &[Arc<Memtable>],
+    sorted: &[SortedRows],
     window: Window,
 ) -> Result<SegmentInfo> {
-    let columns = columns_of(schema);
-    let types: Vec<FieldType> = columns.iter().map(|column| column.1).collect();
+    let types: Vec<FieldType> = columns_of(schema).iter().map(|column| column.1).collect();
     let spec = target.spec(schema, window, Effort::Fast);
     let mut writer = SegmentWriter::create(target.vfs.as_ref(), &target.folder, spec)?;
-    let mut series: BTreeMap<SeriesKey, Vec<(usize, u32)>> = BTreeMap::new();
-    for (at, memtable) in memtables.iter().enumerate() {
-        for found in memtable.select(window.range(), &|_| true) {
-            series.entry(found.key).or_default().push((at, found.local));
-        }
-        for (sequence, metadata) in memtable.commits() {
-            writer.metadata(sequence, metadata);
+    for (sequence, metadata) in memtables.iter().flat_map(|memtable| memtable.commits()) {
+        writer.metadata(sequence, metadata);
+    }
+    let mut series: BTreeMap<&SeriesKey, Vec<(&SortedRows, usize)>> = BTreeMap::new();
+    for rows in sorted {
+        for (key, at) in rows.series() {
+            series.entry(key).or_default().push((rows, at));
         }
     }
     for (key, places) in series {
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
-        for (at, local) in places {
-            let Some(memtable) = memtables.get(at) else { continue };
-            let rows = memtable.read(local, window.range(), Sequence::MAX, &columns);
-            if let Some(source) = MemorySource::new(rows) {
+        for (rows, at) in places {
+            if let Some(source) = MemorySource::new(rows.read(at, window.range())) {
                 sources.push(Box::new(source));
             }
         }
         let mut merge = SeriesMerge::new(types.clone(), sources);
         while let Some(chunk) = merge.next_chunk()? {
-            writer.push(&key, &chunk)?;
+            writer.push(key, &chunk)?;
         }
     }
     writer.finish()

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::model::{Column, FieldType, MergeMode, RowChunk, Sequence, SeriesKey};
+use crate::model::{FieldType, MergeMode, RowChunk, Sequence, SeriesKey};
 use crate::tombstone::Tombstone;
 
 /// Rows at which a joined chunk is handed on.
@@ -207,7 +207,7 @@ impl Resolver {
         if !repeats {
             return chunk;
         }
-        let mut out = chunk_like(&chunk);
+        let mut out = chunk.empty_like();
         let mut from = 0;
         while let Some(time) = chunk.time.get(from) {
             let rest = chunk.time.get(from..).unwrap_or_default();
@@ -249,7 +249,7 @@ pub fn retain(chunk: RowChunk, keep: &[bool]) -> RowChunk {
     if keep.iter().all(|keep| *keep) {
         return chunk;
     }
-    let mut out = chunk_like(&chunk);
+    let mut out = chunk.empty_like();
     let mut from = 0;
     while from < keep.len() {
         let rest = keep.get(from..).unwrap_or_default();
@@ -306,14 +306,8 @@ impl RowSource for MemorySource {
     }
 }
 
-fn chunk_like(chunk: &RowChunk) -> RowChunk {
-    let fields =
-        chunk.fields.iter().map(|field| Column { data: field.empty_data(), validity: None });
-    RowChunk { time: Vec::new(), sequence: Vec::new(), fields: fields.collect() }
-}
-
 fn slice(chunk: &RowChunk, rows: std::ops::Range<usize>) -> RowChunk {
-    let mut part = chunk_like(chunk);
+    let mut part = chunk.empty_like();
     part.push_slice(chunk, rows);
     part
 }

@@ -347,20 +347,15 @@ impl StateCell {
                 let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();
                 table.tombstones = Arc::new(kept.collect());
             }
-            next.tables.insert(id, Arc::new(table));
+            // The rest of a dropped table.
+            if table.segments.is_empty() && next.catalog.by_id(id).is_none() {
+                next.tables.remove(&id);
+            } else {
+                next.tables.insert(id, Arc::new(table));
+            }
         }
         inner.view = Arc::new(next);
         gone
-    }
-
-    /// Takes a table away after it was dropped; gives its segments.
-    pub fn remove_table(&self, id: TableId) -> Vec<Arc<SegmentHandle>> {
-        let _whole = self.insert.lock();
-        let mut inner = self.inner.write();
-        let mut next = View::clone(&inner.view);
-        let gone = next.tables.remove(&id);
-        inner.view = Arc::new(next);
-        gone.map(|table| table.segments.clone()).unwrap_or_default()
     }
 }
 

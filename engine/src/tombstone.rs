@@ -2,9 +2,10 @@
 
 use chronolith_codec::varint::{Reader, put_i64, put_u64};
 
+use crate::error::{Error, Result};
 use crate::format::wire::{self, Decoded};
 use crate::limits::{TAG_COUNT_MAX, TAG_VALUE_LEN_BYTES_MAX};
-use crate::model::{Sequence, SeriesKey, TableId, TagFilter, TimeRange, tag_of};
+use crate::model::{Sequence, SeriesKey, TableId, TagFilter, TimeRange, check_tag_value, tag_of};
 
 /// Values of one tombstone's filter, inclusive.
 const FILTER_VALUE_COUNT_MAX: usize = 1 << 20;
@@ -58,6 +59,31 @@ impl Tombstone {
         self.table == table
             && min_sequence < self.sequence
             && self.range.touches(min_time, max_time)
+    }
+
+    /// Checks that the conditions can be read back.
+    ///
+    /// # Errors
+    /// `OverLimit`; `Invalid` for a value that no tag has.
+    pub fn check(&self) -> Result<()> {
+        let over = |what: &str, found: usize, limit: usize| {
+            let (what, found, limit) = (what.to_owned(), found as u64, limit as u64);
+            Err(Error::OverLimit { what, found, limit, unit: "of them", row: None })
+        };
+        if self.tags.len() > TAG_COUNT_MAX {
+            return over("the count of a deletion's conditions", self.tags.len(), TAG_COUNT_MAX);
+        }
+        for (_, TagFilter::In(values) | TagFilter::NotIn(values)) in &self.tags {
+            if values.len() > FILTER_VALUE_COUNT_MAX {
+                return over(
+                    "the count of values of a deletion's condition",
+                    values.len(),
+                    FILTER_VALUE_COUNT_MAX,
+                );
+            }
+            values.iter().try_for_each(|value| check_tag_value(value))?;
+        }
+        Ok(())
     }
 
     /// Appends the tombstone.

@@ -80,8 +80,7 @@ pub(super) fn history(history_ns: i64) -> Result<()> {
 }
 
 pub(super) fn field_type(field_type: FieldType) -> Result<()> {
-    // A decimal's digits can be set by hand; codes exist only for those in bounds.
-    if FieldType::from_code(field_type.code()) == Some(field_type) {
+    if field_type.is_defined() {
         return Ok(());
     }
     Err(Error::invalid(format!(

@@ -27,7 +27,10 @@ pub fn apply(
         changed.catalog = Arc::new(view.catalog.apply_system_all(&record.catalog)?);
         for change in &record.catalog {
             if let CatalogChange::DropTable { table } = change {
-                changed.tables.remove(table);
+                // Its segments stay until a flush removes them from the manifest: their files go then.
+                let segments = changed.table(*table).segments.clone();
+                let dropped = TableView { segments, ..TableView::default() };
+                changed.tables.insert(*table, Arc::new(dropped));
             }
         }
         next = Some(changed);

@@ -30,17 +30,18 @@ impl Refusals {
         Ok(())
     }
 
-    /// Refuses every row that is marked, or the batch.
+    /// Refuses every row that is marked, or the batch. `error` may name a row: the first one where it is for the batch.
     pub(super) fn refuse_all(
         &mut self,
-        error: Error,
+        error: impl FnOnce(Option<u64>) -> Error,
         rows: impl Iterator<Item = bool>,
     ) -> Result<()> {
+        let mut marked = (0..).zip(rows).filter(|(_, refused)| *refused).map(|(row, _)| row);
         if self.mode == InvalidRows::RefuseBatch {
-            return Err(error);
+            return Err(error(marked.next()));
         }
-        let reason = error.to_string();
-        for (row, _) in (0..).zip(rows).filter(|(_, refused)| *refused) {
+        let reason = error(None).to_string();
+        for row in marked {
             self.reasons.entry(row).or_insert_with(|| reason.clone());
         }
         Ok(())
@@ -82,8 +83,8 @@ pub(super) fn field(
     sent: FieldColumn,
     refusals: &mut Refusals,
 ) -> Result<Column> {
-    check_texts(def, &sent.column, refusals)?;
-    if sent.field_type == def.field_type {
+    check_texts(schema, def, &sent.column, refusals)?;
+    if sent.field_type == def.field_type && holds_its_digits(&sent) {
         return Ok(sent.column);
     }
     let wrong = |row: usize, found: String| Error::WrongType {
@@ -111,7 +112,23 @@ pub(super) fn field(
     Ok(Column::new(data, Some(validity)))
 }
 
-fn check_texts(def: &FieldDef, column: &Column, refusals: &mut Refusals) -> Result<()> {
+/// Whether no decimal has more digits than its type.
+fn holds_its_digits(sent: &FieldColumn) -> bool {
+    let FieldType::Decimal { precision, .. } = sent.field_type else { return true };
+    let ColumnData::I64(units) = &sent.column.data else { return true };
+    let limit = 10_i128.pow(u32::from(precision));
+    let fits = |(row, units): (usize, &i64)| {
+        i128::from(*units).abs() < limit || !sent.column.is_valid(row)
+    };
+    units.iter().enumerate().all(fits)
+}
+
+fn check_texts(
+    schema: &TableSchema,
+    def: &FieldDef,
+    column: &Column,
+    refusals: &mut Refusals,
+) -> Result<()> {
     let ColumnData::Utf8(texts) = &column.data else { return Ok(()) };
     let lengths = texts.offsets.windows(2).map(|pair| match pair {
         [from, to] => (to - from) as usize,
@@ -119,7 +136,7 @@ fn check_texts(def: &FieldDef, column: &Column, refusals: &mut Refusals) -> Resu
     });
     for (row, len) in lengths.enumerate().filter(|(_, len)| *len > TEXT_LEN_BYTES_MAX) {
         let error = Error::OverLimit {
-            what: format!("text in column {:?}", def.name),
+            what: format!("text in column {:?} of table {:?}", def.name, schema.name),
             found: len as u64,
             limit: TEXT_LEN_BYTES_MAX as u64,
             unit: "bytes",

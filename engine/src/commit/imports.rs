@@ -1,7 +1,7 @@
 //! The system table of imports: one row an import, replaced with each chunk, in the chunk's own batch
 //! (docs/decisions/0010-idempotence.md). Import producers live here and in no checkpoint.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Batch, FieldType, ImportMark, ImportProgress, MergeMode, Predicate, RowBuilder, SchemaMode,
     TableOptions, Value,
@@ -32,6 +32,22 @@ fn options() -> TableOptions {
         // Only the last row of an import is ever asked for.
         history_ns: Some(0),
         time_name: String::new(),
+    }
+}
+
+/// Checks that a batch under an import's name carries its mark: nothing else would remember its number.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check(batch: &Batch) -> Result<()> {
+    match &batch.producer {
+        Some(producer) if batch.import.is_none() && producer.id.starts_with(IMPORT_PREFIX) => {
+            Err(Error::invalid(format!(
+                "producer {:?}: names that begin with {IMPORT_PREFIX:?} belong to imports, whose batches carry a mark",
+                producer.id
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -116,7 +116,7 @@ impl Log {
     /// Appends one group of records and gives the first one's sequence and their commit time. Begins the log where it has not begun.
     ///
     /// # Errors
-    /// `Io`: nothing was appended, a retry is safe. `Poisoned` where the manifest is.
+    /// `Io`: nothing was appended, a retry is safe. `Poisoned` where the manifest is, or where a sync of what was there before failed.
     pub fn append(&mut self, payload: &[u8], record_count: u32) -> Result<(Sequence, i64)> {
         if self.writer.is_none() {
             self.begin()?;
@@ -169,7 +169,7 @@ impl Log {
     fn begin(&mut self) -> Result<()> {
         // What recovery read may be in memory alone: it must be durable before the new file calls it so.
         for file in &self.closed {
-            self.vfs.open(&file.path, OpenMode::Write)?.sync_data()?;
+            self.vfs.open(&file.path, OpenMode::Write)?.sync_data().map_err(|e| unsynced(&e))?;
         }
         self.vfs.create_dir_all(&self.folder)?;
         self.vfs.sync_dir(&self.dir)?;
@@ -188,10 +188,19 @@ impl Log {
         if incarnation > version.incarnation {
             changes.push(Change::Incarnation { number: incarnation, previous_last: self.last });
         }
-        self.manifest.commit(&changes)?;
+        self.name_head(&writer, &changes)?;
         self.last = Sequence { incarnation, counter: self.last.counter };
         self.writer = Some(writer);
         Ok(())
+    }
+
+    /// Commits the edit that names `writer` as the head. Where it fails for good the file is taken away: nothing names it.
+    fn name_head(&self, writer: &LogWriter, changes: &[Change]) -> Result<()> {
+        self.manifest.commit(changes).map(|_| ()).inspect_err(|error| {
+            if matches!(error, Error::Io { .. }) {
+                let _ = self.vfs.remove(writer.path());
+            }
+        })
     }
 
     fn header(&self, incarnation: u32) -> FileHeader {
@@ -219,22 +228,20 @@ impl Log {
         if !full {
             return Ok(());
         }
-        // What a failed sync leaves must not be synced again and trusted.
-        self.sync().map_err(|error| Error::Poisoned {
-            cause: format!("the log could not be synced: {error}"),
-        })?;
+        self.sync().map_err(|error| unsynced(&error))?;
         let header = self.header(self.last.incarnation);
+        let head = [Change::LogHead { number: header.number, file_id: header.file_id }];
         let created =
-            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes);
+            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)
+                .and_then(|next| self.name_head(&next, &head).map(|()| next));
         let next = match created {
             Ok(next) => next,
-            Err(error) => {
+            Err(error @ Error::Io { .. }) => {
                 tracing::warn!(%error, "no new log file: the present one goes on");
                 return Ok(());
             }
+            Err(error) => return Err(error),
         };
-        self.manifest
-            .commit(&[Change::LogHead { number: header.number, file_id: header.file_id }])?;
         if let Some(full) = self.writer.replace(next) {
             self.closed.push(ClosedFile {
                 number: full.header().number,
@@ -331,4 +338,9 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// A failed sync while a group was prepared: the disk may have dropped what it was asked to keep, and a second sync would not tell.
+fn unsynced(error: &Error) -> Error {
+    Error::Poisoned { cause: format!("the log could not be synced: {error}") }
 }

@@ -14,7 +14,7 @@ use super::imports;
 use super::log::Log;
 use super::prepare::{self, Prepared, RefusedRow};
 use super::producers::{Producers, Verdict};
-use super::ticket::{Cell, Failure, Ticket, Told, WriteOutcome};
+use super::ticket::{Cell, Duty, Failure, Ticket, Told, WriteOutcome};
 use crate::budget::{Grant, MemoryBudget};
 use crate::catalog::{Catalog, CatalogChange};
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, JobHandle, Signal};
 use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX};
 use crate::manifest::ProducerState;
-use crate::model::{Batch, Durability, Rows, Sequence};
+use crate::model::{Batch, Durability, Producer, Rows, Sequence};
 use crate::planted::{Bug, is_on};
 use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
@@ -72,13 +72,13 @@ pub struct Pipeline {
     executor: Arc<dyn Executor>,
     /// Notified when tickets are told, when the leader steps down, and when memory was freed.
     changed: Signal,
-    /// Writers that wait for memory.
-    waiting: AtomicUsize,
     /// Bytes of rows that came in since the last freeze.
     unfrozen_bytes: AtomicUsize,
     /// Groups that were committed; the commit job looks whether the log is idle.
     group_count: AtomicU64,
     groups_seen: AtomicU64,
+    /// Writers that wait for memory.
+    waiting: AtomicUsize,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -102,7 +102,7 @@ struct Queued {
     encoded: Vec<u8>,
     refused: Vec<RefusedRow>,
     durability: Durability,
-    cell: Arc<Cell>,
+    duty: Duty,
     grant: Grant,
 }
 
@@ -131,10 +131,10 @@ impl Pipeline {
             clock: parts.clock,
             executor: parts.executor,
             changed: Signal::default(),
-            waiting: AtomicUsize::new(0),
             unfrozen_bytes: AtomicUsize::new(recovered_bytes),
             group_count: AtomicU64::new(0),
             groups_seen: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
@@ -156,10 +156,17 @@ impl Pipeline {
     pub fn submit(self: &Arc<Self>, batch: Batch, waits: bool) -> Result<Ticket> {
         self.check_open()?;
         refuse_system_tables(&batch)?;
+        prepare::check_texts(&batch)?;
+        imports::check(&batch)?;
         let mut batch = batch;
-        let import = batch.import.is_some();
-        if import {
+        if batch.import.is_some() {
             self.load_import(&batch)?;
+        }
+        // Before validation and memory: a repeat needs neither.
+        if let Some(ticket) = self.repeat(&self.queue.lock(), batch.producer.as_ref())? {
+            return Ok(ticket);
+        }
+        if batch.import.is_some() {
             imports::note(&mut batch, self.clock.wall_ns())?;
         }
         let durability = batch.durability;
@@ -221,21 +228,17 @@ impl Pipeline {
             });
         }
         let cell = Arc::new(Cell::default());
-        let ticket =
-            |cell: Arc<Cell>, repeats| Ticket { cell, pipeline: Arc::clone(self), repeats };
         let mut queue = self.queue.lock();
+        // Under the lock: what closing finds in the queue is the last of it.
+        self.check_open()?;
         if !Arc::ptr_eq(&queue.catalog, expected) {
             return Ok(None);
         }
+        if let Some(ticket) = self.repeat(&queue, prepared.record.producer.as_ref())? {
+            return Ok(Some(ticket));
+        }
         if let Some(producer) = &prepared.record.producer {
-            match queue.producers.judge(producer)? {
-                Verdict::New => queue.producers.enqueue(producer, &cell),
-                Verdict::Pending(original) => return Ok(Some(ticket(original, true))),
-                Verdict::Applied(state) => {
-                    cell.tell(Ok(self.applied_before(&state)));
-                    return Ok(Some(ticket(cell, true)));
-                }
-            }
+            queue.producers.enqueue(producer, &cell);
         }
         queue.catalog = prepared.catalog;
         queue.bytes += encoded.len();
@@ -244,7 +247,7 @@ impl Pipeline {
             encoded,
             refused: prepared.refused,
             durability,
-            cell: Arc::clone(&cell),
+            duty: Duty(Arc::clone(&cell)),
             grant,
         });
         drop(queue);
@@ -252,7 +255,29 @@ impl Pipeline {
             self.armed.store(true, Ordering::Release);
             self.hurry();
         }
-        Ok(Some(ticket(cell, false)))
+        Ok(Some(self.ticket(cell, false)))
+    }
+
+    fn ticket(self: &Arc<Self>, cell: Arc<Cell>, repeats: bool) -> Ticket {
+        Ticket { cell, pipeline: Arc::clone(self), repeats }
+    }
+
+    /// The receipt of a number that was sent before; none for the next one.
+    fn repeat(
+        self: &Arc<Self>,
+        queue: &Queue,
+        producer: Option<&Producer>,
+    ) -> Result<Option<Ticket>> {
+        let Some(producer) = producer else { return Ok(None) };
+        Ok(match queue.producers.judge(producer)? {
+            Verdict::New => None,
+            Verdict::Pending(original) => Some(self.ticket(original, true)),
+            Verdict::Applied(state) => {
+                let cell = Arc::new(Cell::default());
+                cell.tell(Ok(self.applied_before(&state)));
+                Some(self.ticket(cell, true))
+            }
+        })
     }
 
     fn applied_before(&self, state: &ProducerState) -> WriteOutcome {
@@ -342,14 +367,16 @@ impl Pipeline {
             queue.leading = true;
             queue.take_group()
         };
-        let _steps_down = StepDown(self);
+        let mut steps_down = StepDown { pipeline: self, finished: false };
         self.commit_group(group);
+        steps_down.finished = true;
         true
     }
 
     fn commit_group(&self, group: Vec<Queued>) {
         let mut log = self.log.lock();
         if let Some(cause) = self.poisoned() {
+            drop(log);
             self.fail(group, &Failure::Poisoned(cause));
             return;
         }
@@ -358,11 +385,19 @@ impl Pipeline {
         let (first, commit_time_ns) = match log.append(&payload, count) {
             Ok(appended) => appended,
             Err(error) => {
-                if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
-                    self.poison(&error.to_string());
+                // Listeners that are told of the failure may ask for the log.
+                drop(log);
+                match &error {
+                    Error::Poisoned { cause } => self.poison(cause),
+                    Error::Locked { .. } => {
+                        self.poison(&format!("the manifest refused an edit: {error}"));
+                    }
+                    _ => {}
                 }
                 tracing::warn!(%error, "a group of batches could not be written");
-                self.fail(group, &Failure::of(&error));
+                let failure =
+                    self.poisoned().map_or_else(|| Failure::of(&error), Failure::Poisoned);
+                self.fail(group, &failure);
                 return;
             }
         };
@@ -374,6 +409,7 @@ impl Pipeline {
             && !late
             && let Err(error) = log.sync()
         {
+            drop(log);
             self.poison(&format!("the log could not be synced: {error}"));
             let failure = Failure::Unknown(error.to_string());
             self.fail(group, &failure);
@@ -414,15 +450,15 @@ impl Pipeline {
             if let Some(state) = producer {
                 self.queue.lock().producers.commit(state);
             }
-            told.push((batch.cell, sequence, row_count, batch.refused));
+            told.push((batch.duty, sequence, row_count, batch.refused));
         }
         self.state.publish(sequence, durable.unwrap_or(Sequence::ZERO));
         if is_on(Bug::PublishBeforeDurable) {
             let _ = self.sync();
         }
         let durable_sequence = self.state.snapshot().durable_sequence();
-        for (cell, sequence, row_count, refused) in told {
-            cell.tell(Ok(WriteOutcome {
+        for (duty, sequence, row_count, refused) in told {
+            duty.0.tell(Ok(WriteOutcome {
                 sequence,
                 durable_sequence,
                 row_count,
@@ -478,7 +514,7 @@ impl Pipeline {
         let behind = {
             let mut queue = self.queue.lock();
             queue.catalog = Arc::clone(self.state.snapshot().catalog());
-            queue.producers.forget_pending(&self.state.producers());
+            queue.producers.forget_pending();
             queue.bytes = 0;
             std::mem::take(&mut queue.batches)
         };
@@ -487,10 +523,10 @@ impl Pipeline {
             other => other.clone(),
         };
         for batch in group {
-            batch.cell.tell(Err(failure.clone()));
+            batch.duty.0.tell(Err(failure.clone()));
         }
         for batch in behind {
-            batch.cell.tell(Err(retry.clone()));
+            batch.duty.0.tell(Err(retry.clone()));
         }
     }
 
@@ -511,7 +547,11 @@ impl Pipeline {
         self.poisoned.lock().clone()
     }
 
-    fn check_open(&self) -> Result<()> {
+    /// Whether writes are taken.
+    ///
+    /// # Errors
+    /// `Closed`, `Poisoned`.
+    pub fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -616,6 +656,8 @@ impl Pipeline {
             let _ = self.sync();
             return JobStatus::More;
         }
+        // A flush may have synced the log before the group's own leader published it.
+        self.state.publish(Sequence::ZERO, log.last().min(self.state.inserted()));
         if log.wants_witness()
             && let Err((error, from_sync)) = log.witness()
         {
@@ -637,7 +679,12 @@ impl Pipeline {
             return Ok(());
         }
         self.changed.notify();
-        while !self.queue.lock().batches.is_empty() {
+        // Until the last group is in: nothing may touch the log once the lock is let go.
+        let idle = || {
+            let queue = self.queue.lock();
+            queue.batches.is_empty() && !queue.leading
+        };
+        while !idle() {
             if !self.lead() {
                 let mut ready = || !self.queue.lock().leading;
                 self.executor.wait_until(&self.changed, None, &mut ready);
@@ -655,12 +702,18 @@ impl Pipeline {
 }
 
 /// Steps down and tells everyone, also where committing panicked.
-struct StepDown<'a>(&'a Pipeline);
+struct StepDown<'a> {
+    pipeline: &'a Pipeline,
+    finished: bool,
+}
 
 impl Drop for StepDown<'_> {
     fn drop(&mut self) {
-        self.0.queue.lock().leading = false;
-        self.0.changed.notify();
+        if !self.finished {
+            self.pipeline.poison("a commit panicked");
+        }
+        self.pipeline.queue.lock().leading = false;
+        self.pipeline.changed.notify();
     }
 }
 

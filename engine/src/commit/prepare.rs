@@ -11,8 +11,8 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_ROWS_MAX, METADATA_LEN_BYTES_MAX, PRODUCER_LEN_BYTES_MAX,
 };
 use crate::model::{
-    Batch, FieldValues, InvalidRows, Rows, SchemaMode, SeriesKey, TableRows, TableSchema,
-    TagColumn, TagValues,
+    Batch, FieldValues, Rows, SchemaMode, SeriesKey, TableRows, TableSchema, TagColumn, TagValues,
+    check_tag_value,
 };
 use crate::wal::Record;
 
@@ -43,14 +43,23 @@ pub(super) struct Prepared {
 /// # Errors
 /// `UnknownTable`, `UnknownColumn`, `WrongType`, `OverLimit`, `Invalid`, each naming what and where.
 pub(super) fn prepare(batch: Batch, catalog: &Arc<Catalog>) -> Result<Prepared> {
-    check_texts(&batch)?;
     let total: usize = batch.tables.iter().map(|rows| rows.time.len()).sum();
     over("rows of the batch", total, BATCH_ROWS_MAX, "rows")?;
     let mut target = Target { catalog: Arc::clone(catalog), changes: Vec::new() };
     let mut refused = Vec::new();
     let mut rows = Vec::new();
+    let mut counts: HashMap<String, u64> = HashMap::new();
     for table in batch.tables {
-        rows.extend(prepare_rows(table, batch.invalid_rows, &mut target, &mut refused)?);
+        let count = counts.entry(table.table.clone()).or_default();
+        let before = std::mem::replace(count, *count + table.time.len() as u64);
+        let mut reasons = Refusals::new(batch.invalid_rows, table.time.len());
+        let name = table.table.clone();
+        rows.extend(prepare_rows(table, &mut target, &mut reasons)?);
+        refused.extend(reasons.into_reasons().map(|(row, reason)| RefusedRow {
+            table: name.clone(),
+            row: before + row,
+            reason,
+        }));
     }
     let bytes: usize = rows.iter().map(Rows::memory_bytes).sum();
     over("the batch", bytes, BATCH_BYTES_MAX, "bytes")?;
@@ -89,23 +98,30 @@ impl Target {
         self.catalog.get(&rows.table).cloned()
     }
 
-    /// Adds the tags and fields that `rows` brings and the table lacks.
-    fn columns(&mut self, schema: Arc<TableSchema>, rows: &TableRows) -> Result<Arc<TableSchema>> {
+    /// Adds the tags and fields that `rows` brings and the table lacks. Where the table does not take one, the rows that have a value
+    /// of it are refused.
+    fn columns(
+        &mut self,
+        schema: Arc<TableSchema>,
+        rows: &TableRows,
+        refusals: &mut Refusals,
+    ) -> Result<Arc<TableSchema>> {
         let mut schema = schema;
         for tag in &rows.tags {
             if schema.tag_position(&tag.name).is_some() || is_absent(tag) {
                 continue;
             }
-            refuse_other_kind(
-                &schema,
-                &tag.name,
-                schema.field(&tag.name).is_some(),
-                "tag",
-                "field",
-            )?;
-            refuse_strict(&schema, &tag.name)?;
-            self.apply(CatalogChange::add_tag(&schema, &tag.name))?;
-            schema = self.catalog.get(&rows.table).cloned()?;
+            let is_field = schema.field(&tag.name).is_some();
+            let added = refuse_other_kind(&schema, &tag.name, is_field, "tag", "field")
+                .and_then(|()| refuse_strict(&schema, &tag.name))
+                .and_then(|()| self.apply(CatalogChange::add_tag(&schema, &tag.name)));
+            match added {
+                Ok(()) => schema = self.catalog.get(&rows.table).cloned()?,
+                Err(error) => {
+                    let has = |row| !value(tag, row).is_empty();
+                    refusals.refuse_all(|_| error, (0..rows.time.len()).map(has))?;
+                }
+            }
         }
         for field in &rows.fields {
             let empty = field.column.null_count() == field.column.len();
@@ -113,10 +129,17 @@ impl Target {
                 continue;
             }
             let is_tag = schema.tag_position(&field.name).is_some();
-            refuse_other_kind(&schema, &field.name, is_tag, "field", "tag")?;
-            refuse_strict(&schema, &field.name)?;
-            self.apply(CatalogChange::add_field(&schema, &field.name, field.field_type))?;
-            schema = self.catalog.get(&rows.table).cloned()?;
+            let change = CatalogChange::add_field(&schema, &field.name, field.field_type);
+            let added = refuse_other_kind(&schema, &field.name, is_tag, "field", "tag")
+                .and_then(|()| refuse_strict(&schema, &field.name))
+                .and_then(|()| self.apply(change));
+            match added {
+                Ok(()) => schema = self.catalog.get(&rows.table).cloned()?,
+                Err(error) => {
+                    let has = |row| field.column.is_valid(row);
+                    refusals.refuse_all(|_| error, (0..rows.time.len()).map(has))?;
+                }
+            }
         }
         Ok(schema)
     }
@@ -157,27 +180,22 @@ fn refuse_strict(schema: &TableSchema, name: &str) -> Result<()> {
 
 fn prepare_rows(
     mut rows: TableRows,
-    on_invalid: InvalidRows,
     target: &mut Target,
-    refused: &mut Vec<RefusedRow>,
+    refusals: &mut Refusals,
 ) -> Result<Option<Rows>> {
     check_shape(&rows)?;
     let schema = target.table(&rows)?;
-    let schema = target.columns(schema, &rows)?;
-    let mut refusals = Refusals::new(on_invalid, rows.time.len());
+    let schema = target.columns(schema, &rows, refusals)?;
     let mut fields = Vec::new();
     for field in std::mem::take(&mut rows.fields) {
         let Some(def) = schema.field(&field.name) else { continue };
-        let column = convert::field(&schema, def, field, &mut refusals)?;
+        let column = convert::field(&schema, def, field, refusals)?;
         fields.push(FieldValues { id: def.id, field_type: def.field_type, column });
     }
-    let (keys, series) = series(&schema, &rows, &mut refusals)?;
+    let (keys, series) = series(&schema, &rows, refusals)?;
     let time = std::mem::take(&mut rows.time);
     let mut rows = Rows { table: schema.id, keys, series, time, fields };
     if let Some(kept) = refusals.kept() {
-        for (row, reason) in refusals.into_reasons() {
-            refused.push(RefusedRow { table: schema.name.clone(), row, reason });
-        }
         rows = convert::keep_rows(&rows, &kept);
     }
     Ok((rows.row_count() > 0).then_some(rows))
@@ -205,11 +223,25 @@ fn check_shape(rows: &TableRows) -> Result<()> {
         if field.column.len() != rows.time.len() {
             return wrong_length(&field.name, field.column.len());
         }
+        let wrong = |what: String| {
+            let (name, table) = (&field.name, &rows.table);
+            Err(Error::invalid(format!("column {name:?} of table {table:?} {what}")))
+        };
+        if !field.field_type.is_defined() {
+            return wrong(format!(
+                "has the type {}, which is no type: 1 to 18 digits, at most all after the point",
+                field.field_type
+            ));
+        }
         if !field.column.data.fits(field.field_type) {
-            return Err(Error::invalid(format!(
-                "the values of column {:?} are not laid out as {}",
-                field.name, field.field_type
-            )));
+            return wrong(format!("is not laid out as {}", field.field_type));
+        }
+        // The log could not be read back.
+        if !field.column.is_well_formed() {
+            return wrong(
+                "has a validity of another length, or texts that are not UTF-8 between rising offsets"
+                    .into(),
+            );
         }
     }
     for tag in &rows.tags {
@@ -229,7 +261,11 @@ fn check_shape(rows: &TableRows) -> Result<()> {
     Ok(())
 }
 
-fn check_texts(batch: &Batch) -> Result<()> {
+/// Checks what a batch says of itself.
+///
+/// # Errors
+/// `OverLimit`, `Invalid`.
+pub(super) fn check_texts(batch: &Batch) -> Result<()> {
     let meta = &batch.metadata;
     for text in [&meta.principal, &meta.source, &meta.event_id, &meta.pipeline_version] {
         over("a text of the commit metadata", text.len(), METADATA_LEN_BYTES_MAX, "bytes")?;
@@ -283,12 +319,36 @@ fn series(
         match SeriesKey::from_tags(values) {
             Ok(key) => keys.push(key),
             Err(error) => {
-                refusals.refuse_all(error, combined.iter().map(|one| *one == number))?;
+                let place = tag_place(schema, rows, row);
+                let placed = |row| tag_error(error, &place, row);
+                refusals.refuse_all(placed, combined.iter().map(|one| *one == number))?;
                 keys.push(SeriesKey::default());
             }
         }
     }
     Ok((keys, combined))
+}
+
+/// Which tag of `row` no key takes: one that is wrong by itself, or all of them together.
+fn tag_place(schema: &TableSchema, rows: &TableRows, row: usize) -> String {
+    let wrong = |sent: &&TagColumn| check_tag_value(value(sent, row)).is_err();
+    match rows.tags.iter().find(wrong) {
+        Some(tag) => format!("tag {:?} of table {:?}", tag.name, schema.name),
+        None => format!("table {:?}", schema.name),
+    }
+}
+
+fn tag_error(error: Error, place: &str, row: Option<u64>) -> Error {
+    match error {
+        Error::OverLimit { what, found, limit, unit, .. } => {
+            Error::OverLimit { what: format!("{what} of {place}"), found, limit, unit, row }
+        }
+        Error::Invalid(text) => match row {
+            Some(row) => Error::Invalid(format!("{place}, row {row} of the batch: {text}")),
+            None => Error::Invalid(format!("{place}: {text}")),
+        },
+        other => other,
+    }
 }
 
 fn value(tag: &TagColumn, row: usize) -> &str {

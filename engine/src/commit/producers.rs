@@ -1,6 +1,6 @@
 //! The numbers of producers: which batch of each is next, and what became of its last (docs/decisions/0010-idempotence.md).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::ticket::Cell;
@@ -13,16 +13,27 @@ use crate::model::{Producer, Sequence};
 pub(super) enum Verdict {
     /// It is the next one.
     New,
-    /// It is the last one again, which is not done yet: share its receipt.
+    /// It is in the queue already: share its receipt.
     Pending(Arc<Cell>),
     /// It was applied before.
     Applied(ProducerState),
 }
 
 struct Entry {
+    /// The last batch that is committed; number 0 where none is.
     state: ProducerState,
-    /// The last batch's receipt while it is not done.
-    pending: Option<Arc<Cell>>,
+    /// Batches behind it that are not done, by ascending number, with their receipts.
+    pending: VecDeque<(u64, Arc<Cell>)>,
+}
+
+impl Entry {
+    fn new(state: ProducerState) -> Self {
+        Self { state, pending: VecDeque::new() }
+    }
+
+    fn last(&self) -> u64 {
+        self.pending.back().map_or(self.state.number, |(number, _)| *number)
+    }
 }
 
 /// The producers that are known.
@@ -34,8 +45,7 @@ pub(super) struct Producers {
 impl Producers {
     /// Those that recovery found.
     pub(super) fn new(states: impl IntoIterator<Item = ProducerState>) -> Self {
-        let entries =
-            states.into_iter().map(|state| (state.id.clone(), Entry { state, pending: None }));
+        let entries = states.into_iter().map(|state| (state.id.clone(), Entry::new(state)));
         Self { known: entries.collect() }
     }
 
@@ -50,51 +60,59 @@ impl Producers {
     /// `SequenceGap`.
     pub(super) fn judge(&self, producer: &Producer) -> Result<Verdict> {
         let entry = self.known.get(&producer.id);
-        let last = entry.map_or(0, |entry| entry.state.number);
-        if producer.number == last + 1 {
+        let last = entry.map_or(0, Entry::last);
+        if last.checked_add(1) == Some(producer.number) {
             return Ok(Verdict::New);
         }
-        match entry {
-            Some(entry) if producer.number == last => Ok(match &entry.pending {
-                Some(cell) => Verdict::Pending(Arc::clone(cell)),
-                None => Verdict::Applied(entry.state.clone()),
-            }),
-            Some(entry) if producer.number < last => {
-                Ok(Verdict::Applied(ProducerState { row_count: 0, ..entry.state.clone() }))
-            }
-            _ => Err(Error::SequenceGap {
+        let Some(entry) = entry.filter(|_| producer.number <= last) else {
+            return Err(Error::SequenceGap {
                 producer: producer.id.clone(),
-                expected: last + 1,
+                expected: last.saturating_add(1),
                 found: producer.number,
-            }),
+            });
+        };
+        if let Some((_, cell)) = entry.pending.iter().find(|one| one.0 == producer.number) {
+            return Ok(Verdict::Pending(Arc::clone(cell)));
         }
+        let mut state = entry.state.clone();
+        if producer.number < state.number {
+            // What became of older ones is not remembered.
+            state.row_count = 0;
+        }
+        Ok(Verdict::Applied(state))
     }
 
     /// Counts a number that is in the queue.
     pub(super) fn enqueue(&mut self, producer: &Producer, cell: &Arc<Cell>) {
-        let before = self.known.get(&producer.id).map(|entry| entry.state.clone());
-        let state = before.unwrap_or(ProducerState {
-            id: producer.id.clone(),
-            number: 0,
-            sequence: Sequence::ZERO,
-            row_count: 0,
-            time_ns: 0,
-        });
-        let state = ProducerState { number: producer.number, ..state };
-        self.known.insert(producer.id.clone(), Entry { state, pending: Some(Arc::clone(cell)) });
+        let id = producer.id.clone();
+        let nothing = || {
+            Entry::new(ProducerState {
+                id: id.clone(),
+                number: 0,
+                sequence: Sequence::ZERO,
+                row_count: 0,
+                time_ns: 0,
+            })
+        };
+        let entry = self.known.entry(id.clone()).or_insert_with(nothing);
+        entry.pending.push_back((producer.number, Arc::clone(cell)));
     }
 
     /// The number is committed.
     pub(super) fn commit(&mut self, state: ProducerState) {
         match self.known.get_mut(&state.id) {
-            Some(entry) if entry.state.number > state.number => {}
-            Some(entry) => *entry = Entry { state, pending: None },
+            Some(entry) => {
+                entry.pending.retain(|(number, _)| *number > state.number);
+                if state.number >= entry.state.number {
+                    entry.state = state;
+                }
+            }
             None => {
-                self.known.insert(state.id.clone(), Entry { state, pending: None });
+                self.known.insert(state.id.clone(), Entry::new(state));
             }
         }
         if self.known.len() > PRODUCER_COUNT_MAX {
-            let idle = self.known.values().filter(|entry| entry.pending.is_none());
+            let idle = self.known.values().filter(|entry| entry.pending.is_empty());
             let oldest =
                 idle.min_by_key(|entry| entry.state.sequence).map(|one| one.state.id.clone());
             if let Some(id) = oldest {
@@ -104,22 +122,10 @@ impl Producers {
     }
 
     /// Forgets what was queued: nothing of it was written.
-    pub(super) fn forget_pending(&mut self, committed: &[ProducerState]) {
-        let queued: Vec<String> = self
-            .known
-            .iter()
-            .filter(|(_, entry)| entry.pending.is_some())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in queued {
-            match committed.iter().find(|state| state.id == id) {
-                Some(state) => {
-                    self.known.insert(id, Entry { state: state.clone(), pending: None });
-                }
-                None => {
-                    self.known.remove(&id);
-                }
-            }
-        }
+    pub(super) fn forget_pending(&mut self) {
+        self.known.retain(|_, entry| {
+            entry.pending.clear();
+            entry.state.number > 0
+        });
     }
 }

@@ -103,6 +103,17 @@ impl Cell {
     }
 }
 
+/// The duty to tell a cell. Where it is dropped untold (the commit panicked) the waiters learn that the outcome is unknown.
+pub(super) struct Duty(pub(super) Arc<Cell>);
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if self.0.told().is_none() {
+            self.0.tell(Err(Failure::Unknown("its commit ended early, by a bug".into())));
+        }
+    }
+}
+
 /// The receipt of a submitted batch.
 pub struct Ticket {
     pub(super) cell: Arc<Cell>,

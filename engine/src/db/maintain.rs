@@ -47,6 +47,7 @@ impl Maintenance {
     #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn flush(&self) -> Result<bool> {
         let _one = self.one.lock();
+        self.pipeline.check_open()?;
         let frozen = self.pipeline.freeze()?;
         let version = self.manifest.version();
         let mut added = Vec::new();
@@ -108,14 +109,12 @@ impl Maintenance {
 
     fn append_times(&self) -> Result<Option<crate::manifest::CommitTimesRef>> {
         let target = &self.target;
-        self.state.with_times(|times| {
-            times.append_to_file(
-                target.vfs.as_ref(),
-                target.rng.as_ref(),
-                &self.dir,
-                target.database_id,
-            )
-        })
+        // A copy is written, so that commits do not wait for the disk.
+        let mut copy = self.state.with_times(|times| times.clone());
+        let (vfs, rng) = (target.vfs.as_ref(), target.rng.as_ref());
+        let written = copy.append_to_file(vfs, rng, &self.dir, target.database_id);
+        self.state.with_times(|times| times.adopt_file(copy));
+        written
     }
 
     /// Makes an edit durable; doubt about its fate poisons the engine.
@@ -138,19 +137,24 @@ impl Maintenance {
     /// Merges segments of all tables: with `settle` everything that can be, else what the segment count asks for.
     ///
     /// # Errors
-    /// `Corrupt` for a damaged segment: it stays, and so do the others of its window. `Io`. `Poisoned`.
+    /// `Corrupt` for a damaged segment: it stays, and so do the others of its window, while all others are merged. `Io`. `Poisoned`.
     #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn compact(&self, settle: bool) -> Result<CompactReport> {
         let mut report = CompactReport::default();
+        let mut failed = None;
         let catalog = Arc::clone(&self.state.view().catalog);
         for schema in catalog.tables() {
             for plan in self.plans(schema, settle) {
                 let _one = self.one.lock();
-                self.merge(schema, &plan, &mut report)?;
+                self.pipeline.check_open()?;
+                if let Err(error) = self.merge(schema, &plan, &mut report) {
+                    tracing::warn!(%error, table = %schema.name, "segments could not be merged");
+                    failed.get_or_insert(error);
+                }
             }
         }
         self.collect()?;
-        Ok(report)
+        failed.map_or(Ok(report), Err)
     }
 
     fn plans(&self, schema: &TableSchema, settle: bool) -> Vec<Plan> {

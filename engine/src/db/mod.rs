@@ -179,6 +179,7 @@ impl Db {
                 tags: tags.collect(),
                 range,
             };
+            tombstone.check()?;
             Ok(Changes { catalog: Vec::new(), deletions: vec![tombstone] })
         })?;
         // What the deletion hides is what the sequence before it shows.
@@ -363,6 +364,8 @@ impl Inner {
         }
         let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
         self.jobs.stop();
+        // A flush or merge that another thread asked for ends before the lock is let go, and none begins.
+        let _one = self.maintenance.one.lock();
         if self.writable {
             // What is left is collected by the next opening.
             let _ = self.maintenance.collect();

@@ -1,5 +1,9 @@
 //! The handle from end to end on a simulated disk.
 
+mod background;
+mod damage;
+mod opening;
+
 use std::sync::Arc;
 
 use super::*;

@@ -128,6 +128,11 @@ impl CommitTimes {
         self.rebuilt(self.forgotten || dropped > 0, self.entries().skip(dropped))
     }
 
+    /// Takes up the side file of `written`, an earlier copy of this that was appended to it.
+    pub fn adopt_file(&mut self, written: Self) {
+        self.file = written.file;
+    }
+
     /// How many entries are kept.
     #[must_use]
     pub fn entry_count(&self) -> usize {

@@ -9,6 +9,8 @@ pub(super) const NO_ROW: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     base: u32,
+    /// For each row the number of its series.
+    series: Vec<u32>,
     time: Vec<i64>,
     /// For each row the row of the same series before it, [`NO_ROW`] for the first.
     previous: Vec<u32>,
@@ -23,7 +25,14 @@ impl Chunk {
     }
 
     pub(super) fn from_rows(base: u32, rows: Rows, previous: Vec<u32>, sequence: Sequence) -> Self {
-        Self { base, time: rows.time, previous, batches: vec![(0, sequence)], fields: rows.fields }
+        Self {
+            base,
+            series: rows.series,
+            time: rows.time,
+            previous,
+            batches: vec![(0, sequence)],
+            fields: rows.fields,
+        }
     }
 
     pub(super) fn base(&self) -> u32 {
@@ -42,9 +51,29 @@ impl Chunk {
         &self.time
     }
 
+    pub(super) fn series(&self) -> &[u32] {
+        &self.series
+    }
+
+    /// The values of a field; none where no row of the chunk carries it.
+    pub(super) fn field(&self, id: ColumnId) -> Option<&Column> {
+        self.fields.iter().find(|field| field.id == id).map(|field| &field.column)
+    }
+
+    /// The batches: the first row of each, from the chunk's start, its sequence, and how many rows it has.
+    pub(super) fn batches(&self) -> impl Iterator<Item = ((usize, Sequence), usize)> {
+        let ends = self.batches.iter().skip(1).map(|(first, _)| *first as usize);
+        let ends = ends.chain([self.row_count()]);
+        self.batches.iter().zip(ends).map(|((first, sequence), end)| {
+            let first = *first as usize;
+            ((first, *sequence), end.saturating_sub(first))
+        })
+    }
+
     pub(super) fn append(&mut self, rows: &Rows, previous: &[u32], sequence: Sequence) {
         let (before, added) = (self.row_count(), rows.row_count());
         self.batches.push((u32::try_from(before).unwrap_or(u32::MAX), sequence));
+        self.series.extend_from_slice(&rows.series);
         self.time.extend_from_slice(&rows.time);
         self.previous.extend_from_slice(previous);
         for values in &rows.fields {
@@ -102,8 +131,8 @@ impl Chunk {
         out.time.extend_from_slice(self.time.get(rows.clone()).unwrap_or_default());
         out.sequence.extend((at..).take(count).map(|row| self.sequence_at(row)));
         for ((id, _), to) in columns.iter().zip(&mut out.fields) {
-            match self.fields.iter().find(|field| field.id == *id) {
-                Some(field) => to.push_slice(&field.column, rows.clone()),
+            match self.field(*id) {
+                Some(column) => to.push_slice(column, rows.clone()),
                 None => to.push_nulls(count),
             }
         }

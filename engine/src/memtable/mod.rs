@@ -3,6 +3,7 @@
 //! See docs/decisions/0011-memtable.md.
 
 mod chunk;
+mod sorted;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::model::{
     ColumnId, CommitMetadata, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange,
 };
 use chunk::{Chunk, NO_ROW};
+pub use sorted::SortedRows;
 
 /// Rows above which a batch becomes a chunk of its own.
 const OWN_CHUNK_ROWS: usize = 1_024;
@@ -139,8 +141,7 @@ impl Memtable {
     /// Hands every timestamp to `visit`, in order of arrival.
     pub fn each_time(&self, visit: &mut dyn FnMut(i64)) {
         let inner = self.inner.read();
-        let chunks = inner.sealed.iter().map(AsRef::as_ref).chain([&inner.open]);
-        chunks.flat_map(Chunk::times).for_each(|time| visit(*time));
+        inner.chunks().flat_map(Chunk::times).for_each(|time| visit(*time));
     }
 
     /// Rows that fit before row numbers run out.
@@ -287,6 +288,10 @@ impl Inner {
             found.sort_by_key(|(time, _)| *time);
         }
         found.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.sealed.iter().map(AsRef::as_ref).chain([&self.open])
     }
 
     fn chunk_of(&self, row: u32) -> Option<&Chunk> {

@@ -42,6 +42,17 @@ fn rows(batch: &[Row]) -> Rows {
     Rows { table: TableId(1), keys, series, time: batch.iter().map(|row| row.1).collect(), fields }
 }
 
+/// Time, sequence and values of each row.
+fn cells(rows: &RowChunk) -> Vec<(i64, Sequence, Value, Value)> {
+    (0..rows.row_count())
+        .map(|at| {
+            let (one, two) =
+                (rows.fields[0].value(at, FIELD.1), rows.fields[1].value(at, LATE_FIELD.1));
+            (rows.time[at], rows.sequence[at], one, two)
+        })
+        .collect()
+}
+
 fn sequence(counter: usize) -> Sequence {
     Sequence { incarnation: 1, counter: counter as u64 }
 }
@@ -85,6 +96,14 @@ proptest! {
                 prop_assert_eq!(read.fields[0].value(at, FIELD.1), value);
                 prop_assert_eq!(read.fields[1].value(at, LATE_FIELD.1), Value::Null);
             }
+        }
+        let sorted = memtable.sorted(&[FIELD, LATE_FIELD]);
+        let places: Vec<_> = sorted.series().map(|(key, at)| (key.clone(), at)).collect();
+        for (series, (key, at)) in memtable.select(TimeRange::ALL, &|_| true).iter().zip(places) {
+            prop_assert_eq!(&series.key, &key);
+            let columns = [FIELD, LATE_FIELD];
+            let read = memtable.read(series.local, range, Sequence::MAX, &columns);
+            prop_assert_eq!(cells(&sorted.read(at, range)), cells(&read));
         }
         let total: usize = batches.iter().map(Vec::len).sum();
         prop_assert_eq!(memtable.stats().row_count, total as u64);

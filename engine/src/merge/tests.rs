@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ColumnData, Value};
+use crate::model::{Column, ColumnData, Value};
 
 /// Time, sequence counter, value.
 type Row = (i64, u64, Option<i64>);

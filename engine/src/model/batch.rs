@@ -198,6 +198,8 @@ pub struct RowBuilder {
     time: Vec<i64>,
     tags: Vec<(String, Vec<String>)>,
     fields: Vec<(String, Vec<Value>)>,
+    /// The first column that a row named twice.
+    twice: Option<String>,
 }
 
 impl RowBuilder {
@@ -210,6 +212,7 @@ impl RowBuilder {
             time: Vec::new(),
             tags: Vec::new(),
             fields: Vec::new(),
+            twice: None,
         }
     }
 
@@ -227,7 +230,7 @@ impl RowBuilder {
         self
     }
 
-    /// Adds one row.
+    /// Adds one row. A column that it names twice fails [`Self::build`].
     pub fn push(&mut self, time: i64, tags: &[(&str, &str)], fields: &[(&str, Value)]) {
         let before = self.time.len();
         self.time.push(time);
@@ -237,6 +240,12 @@ impl RowBuilder {
         for (name, value) in fields {
             slot(&mut self.fields, name, before, Value::Null).push(value.clone());
         }
+        self.twice = self.twice.take().or_else(|| {
+            let tags = self.tags.iter().map(|(name, values)| (name, values.len()));
+            let fields = self.fields.iter().map(|(name, values)| (name, values.len()));
+            let twice = tags.chain(fields).find(|(_, len)| *len > before + 1);
+            twice.map(|(name, _)| name.clone())
+        });
         for (_, values) in &mut self.tags {
             values.resize(before + 1, String::new());
         }
@@ -248,8 +257,14 @@ impl RowBuilder {
     /// The rows in columns. A field's type is that of its first value.
     ///
     /// # Errors
-    /// `WrongType` where later values of a field have another type.
+    /// `WrongType` where later values of a field have another type; `Invalid` where a row names a column twice.
     pub fn build(self) -> crate::error::Result<TableRows> {
+        if let Some(name) = self.twice {
+            return Err(crate::error::Error::invalid(format!(
+                "column {name:?} of table {:?} is given twice in one row",
+                self.table
+            )));
+        }
         let mut fields = Vec::new();
         for (name, values) in self.fields {
             if let Some(column) = field_column(&self.table, name, &values)? {

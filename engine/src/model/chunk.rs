@@ -21,6 +21,14 @@ impl RowChunk {
         Self { time: Vec::new(), sequence: Vec::new(), fields }
     }
 
+    /// No rows, with columns laid out as this chunk's.
+    #[must_use]
+    pub fn empty_like(&self) -> Self {
+        let fields = self.fields.iter();
+        let fields = fields.map(|field| Column { data: field.empty_data(), validity: None });
+        Self { time: Vec::new(), sequence: Vec::new(), fields: fields.collect() }
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {

@@ -140,6 +140,16 @@ impl Column {
         column
     }
 
+    /// Whether the validity is as long as the values, and texts are what [`TextBuf`] says.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let texts = match &self.data {
+            ColumnData::Utf8(texts) => text::is_well_formed(texts),
+            _ => true,
+        };
+        texts && self.validity.as_ref().is_none_or(|bits| bits.len() == self.len())
+    }
+
     /// The number of values, NULL included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -89,6 +89,12 @@ impl FieldType {
             .then_some(Self::Decimal { precision, scale })
     }
 
+    /// Whether there is such a type: a decimal's digits can be set by hand, and codes exist only for those in bounds.
+    #[must_use]
+    pub fn is_defined(self) -> bool {
+        Self::from_code(self.code()) == Some(self)
+    }
+
     /// Code of the type in files: (id, precision, scale). Ids 8 to 11 are reserved for json, uuid, decimal128 and vector.
     #[must_use]
     pub fn code(self) -> [u8; 3] {
@@ -269,5 +275,40 @@ impl TableSchema {
     #[must_use]
     pub fn tag_names(&self) -> Arc<[String]> {
         self.tags.iter().map(|tag| tag.name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_types_read_back_and_others_are_none() {
+        let decimal = |precision, scale| FieldType::Decimal { precision, scale };
+        for kind in [
+            FieldType::F64,
+            FieldType::I64,
+            FieldType::U64,
+            FieldType::Bool,
+            FieldType::Utf8,
+            FieldType::Timestamp,
+            decimal(1, 0),
+            decimal(18, 18),
+        ] {
+            assert_eq!(FieldType::parse(&kind.to_string()), Some(kind));
+            assert_eq!(FieldType::from_code(kind.code()), Some(kind));
+            assert!(kind.is_defined());
+        }
+        assert_eq!(FieldType::parse(" decimal( 9 , 2 ) "), Some(decimal(9, 2)));
+        for bad in
+            ["", "f32", "decimal", "decimal(19,2)", "decimal(2,3)", "decimal(0,0)", "decimal(1)"]
+        {
+            assert_eq!(FieldType::parse(bad), None, "{bad}");
+        }
+        for mode in [MergeMode::Append, MergeMode::LastRow, MergeMode::LastNonNull] {
+            assert_eq!(MergeMode::parse(&mode.to_string()), Some(mode));
+        }
+        assert_eq!(MergeMode::parse("last"), None);
+        assert!(!decimal(19, 0).is_defined() && FieldType::from_code([1, 1, 0]).is_none());
     }
 }

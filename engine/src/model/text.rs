@@ -23,10 +23,17 @@ pub(super) fn push_slice(to: &mut TextBuf, from: &TextBuf, rows: Range<usize>) {
 /// A buffer of these parts, if they are one: offsets from zero, never falling, to the end; every text UTF-8.
 #[must_use]
 pub fn text_from_parts(offsets: Vec<u32>, bytes: Vec<u8>) -> Option<TextBuf> {
-    let whole = std::str::from_utf8(&bytes).ok()?;
-    let ascending = offsets.first() == Some(&0)
+    let texts = TextBuf { offsets, bytes };
+    is_well_formed(&texts).then_some(texts)
+}
+
+/// Whether offsets go from zero, never falling, to the end, and every text is UTF-8.
+#[must_use]
+pub(super) fn is_well_formed(texts: &TextBuf) -> bool {
+    let TextBuf { offsets, bytes } = texts;
+    let Ok(whole) = std::str::from_utf8(bytes) else { return false };
+    offsets.first() == Some(&0)
         && offsets.last().is_some_and(|end| *end as usize == bytes.len())
         && offsets.is_sorted()
-        && offsets.iter().all(|offset| whole.is_char_boundary(*offset as usize));
-    ascending.then_some(TextBuf { offsets, bytes })
+        && offsets.iter().all(|offset| whole.is_char_boundary(*offset as usize))
 }

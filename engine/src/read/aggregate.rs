@@ -2,11 +2,13 @@
 //! (Neumaier, ZAMM 54, 1974), so that a sum of n values is off by a few units in the last place, not n of them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use super::batch::SeriesRun;
 use super::filter::compare_f64;
 use super::plan::{ScanRequest, field};
 use crate::error::{Error, Result};
-use crate::model::{Column, ColumnData, FieldType, SeriesKey, TimeRange, Value};
+use crate::model::{Column, ColumnData, Comparison, FieldType, SeriesKey, TimeRange, Value};
 use crate::snapshot::Snapshot;
 
 /// Nanoseconds of a week.
@@ -56,10 +58,13 @@ impl Bucket {
     /// The beginning of the bucket that holds `time`; the least timestamp where it would lie before all timestamps.
     #[must_use]
     pub fn start_of(&self, time: i64) -> i64 {
+        i64::try_from(self.exact_start_of(time)).unwrap_or(i64::MIN)
+    }
+
+    fn exact_start_of(&self, time: i64) -> i128 {
         let since = i128::from(time) - i128::from(self.origin_ns);
         let width = i128::from(self.width_ns.max(1));
-        let start = since.div_euclid(width) * width + i128::from(self.origin_ns);
-        i64::try_from(start).unwrap_or(i64::MIN)
+        since.div_euclid(width) * width + i128::from(self.origin_ns)
     }
 }
 
@@ -123,22 +128,40 @@ impl Snapshot {
         Ok(run.out)
     }
 
-    /// For sums of rises: each series' last row before the range.
-    fn values_before(
-        &self,
-        scan: &ScanRequest,
-        states: &[State],
-    ) -> Result<Vec<(SeriesKey, Vec<Value>)>> {
-        let rises = states.iter().any(|state| state.function == AggregateFunction::SumOfRises);
-        if !rises || scan.range.from == i64::MIN {
-            return Ok(Vec::new());
+    /// For sums of rises: for each state, each series' last value before the range that is not NULL.
+    fn values_before(&self, scan: &ScanRequest, states: &[State]) -> Result<Before> {
+        let mut found = Before::new();
+        if scan.range.from == i64::MIN {
+            return Ok(found);
         }
-        let before = scan.clone().range(TimeRange::new(i64::MIN, scan.range.from));
-        let last = self.latest(&before)?;
-        let values = |row: usize| {
-            states.iter().map(|state| last.value(state.column, row)).collect::<Vec<_>>()
-        };
-        Ok(last.series.iter().map(|run| (run.key.clone(), values(run.rows.start))).collect())
+        let before = TimeRange::new(i64::MIN, scan.range.from);
+        let rises = |state: &&State| state.function == AggregateFunction::SumOfRises;
+        for state in states.iter().filter(rises) {
+            if found.contains_key(&state.column) {
+                continue;
+            }
+            let mut one = scan.clone().range(before).columns(&[&state.name]);
+            // NULL satisfies no condition, everything else this one.
+            one.predicate =
+                one.predicate.and_field(&state.name, Comparison::Ge, least(state.field_type));
+            let last = self.latest(&one)?;
+            let value = |run: &SeriesRun| (run.key.clone(), last.value(0, run.rows.start));
+            found.insert(state.column, last.series.iter().map(value).collect());
+        }
+        Ok(found)
+    }
+}
+
+/// By column: each series' value, sorted by series.
+type Before = BTreeMap<usize, Vec<(SeriesKey, Value)>>;
+
+/// A value that no other of the type is less than.
+fn least(field_type: FieldType) -> Value {
+    match field_type {
+        FieldType::U64 => Value::U64(0),
+        FieldType::Decimal { scale, .. } => Value::Decimal { units: i64::MIN, scale },
+        FieldType::F64 => Value::F64(f64::NEG_INFINITY),
+        _ => Value::I64(i64::MIN),
     }
 }
 
@@ -151,15 +174,14 @@ struct Running {
 
 impl Running {
     /// Tells the states that rows of `key` follow.
-    fn enter(&mut self, key: &SeriesKey, previous: &[(SeriesKey, Vec<Value>)]) {
+    fn enter(&mut self, key: &SeriesKey, previous: &Before) {
         if self.open.as_ref().is_some_and(|(open, ..)| open == key) {
             return;
         }
-        let at = previous.binary_search_by(|(known, _)| known.cmp(key)).ok();
-        let before = at.and_then(|at| previous.get(at)).map(|(_, values)| values.as_slice());
-        for (index, state) in self.states.iter_mut().enumerate() {
-            state.previous =
-                before.and_then(|values| values.get(index)).filter(|v| **v != Value::Null).cloned();
+        for state in &mut self.states {
+            let series = previous.get(&state.column).map_or(&[][..], Vec::as_slice);
+            let at = series.binary_search_by(|(known, _)| known.cmp(key)).ok();
+            state.previous = at.and_then(|at| series.get(at)).map(|(_, value)| value.clone());
         }
     }
 
@@ -178,8 +200,9 @@ impl Running {
                 None => (*first, times.len()),
                 Some(bucket) => {
                     let start = bucket.start_of(*first);
-                    let end = start.saturating_add(bucket.width_ns);
-                    let inside = |time: &i64| *time < end || end == i64::MAX;
+                    // The first and the last bucket pass the ends of i64.
+                    let end = bucket.exact_start_of(*first) + i128::from(bucket.width_ns);
+                    let inside = |time: &i64| i128::from(*time) < end;
                     (start, times.partition_point(inside))
                 }
             };

@@ -151,10 +151,11 @@ fn units(value: &Value) -> Option<i64> {
 /// The constant as the field's type holds it, where that is exact.
 fn constant(field_type: FieldType, value: &Value) -> Option<Constant> {
     #[expect(clippy::cast_precision_loss, reason = "only integers that a double holds exactly")]
-    let exact = |value: i64| (value.unsigned_abs() <= 1 << 53).then_some(value as f64);
+    let exact = |value: i128| (value.unsigned_abs() <= 1 << 53).then_some(value as f64);
     Some(match (field_type, value) {
         (FieldType::F64, Value::F64(value)) => Constant::F64(*value),
-        (FieldType::F64, Value::I64(value)) => Constant::F64(exact(*value)?),
+        (FieldType::F64, Value::I64(value)) => Constant::F64(exact((*value).into())?),
+        (FieldType::F64, Value::U64(value)) => Constant::F64(exact((*value).into())?),
         (FieldType::I64, Value::I64(value))
         | (FieldType::Timestamp, Value::Timestamp(value) | Value::I64(value)) => {
             Constant::I64(*value)

@@ -7,6 +7,8 @@ mod latest;
 mod plan;
 mod scan;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use aggregate::{AggregateFunction, AggregateRequest, AggregateRow, Bucket};
 pub use batch::{ScanBatch, SeriesRun};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::filter::BoundFilter;
+use crate::catalog::unknown_column;
 use crate::error::{Error, Result};
 use crate::model::{
     ColumnId, FieldDef, FieldType, Predicate, SeriesKey, TableSchema, TagFilter, TimeRange,
@@ -163,9 +164,15 @@ pub(super) fn field<'a>(schema: &'a TableSchema, name: &str) -> Result<&'a Field
 }
 
 fn unknown(schema: &TableSchema, name: &str) -> Error {
-    let mut known = schema.column_names();
-    if !schema.time_name.is_empty() && schema.time_name == name {
-        known = vec![format!("time (which was called {name:?} where it came from)")];
+    if name == "time" {
+        return Error::invalid(format!(
+            "\"time\" is the time column of table {:?}, neither tag nor field: every batch gives it, and a range selects by it",
+            schema.name
+        ));
     }
-    Error::UnknownColumn { table: schema.name.clone(), column: name.into(), known }
+    if !schema.time_name.is_empty() && schema.time_name == name {
+        let known = vec![format!("time (which was called {name:?} where it came from)")];
+        return Error::UnknownColumn { table: schema.name.clone(), column: name.into(), known };
+    }
+    unknown_column(schema, name)
 }

@@ -6,13 +6,14 @@ use chronolith_codec::CodecError;
 use chronolith_codec::varint::Reader;
 
 use crate::error::{Error, Result};
-use crate::format::frame;
+use crate::format::frame::{self, CHECKSUM_CRC32};
 use crate::format::version::WAL_VERSION;
 use crate::limits::LOG_SECTOR_BYTES;
 use crate::model::FileId;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"CHRONLOG");
-const HEADER_BYTES: usize = 120;
+/// Bytes of the fields; zeros follow, up to the checksum that ends the sector.
+const FIELD_BYTES: usize = 89;
 
 /// The end of the file before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +57,19 @@ impl FileHeader {
         out.extend_from_slice(&previous.number.to_le_bytes());
         out.extend_from_slice(&previous.file_id.0.to_le_bytes());
         out.extend_from_slice(&previous.end_bytes.to_le_bytes());
-        out.resize(HEADER_BYTES - 4, 0);
+        out.push(CHECKSUM_CRC32);
+        out.resize(LOG_SECTOR_BYTES - 4, 0);
         let checksum = frame::seal(self.file_id, 0, WAL_VERSION, &out);
         out.extend_from_slice(&checksum.to_le_bytes());
-        out.resize(LOG_SECTOR_BYTES, 0);
         (out, checksum)
     }
 
     /// Reads the header of the file `path`, whose name says `file_id`. None where no header was written whole.
     ///
     /// # Errors
-    /// `UnsupportedVersion` for the header of another version.
+    /// `UnsupportedVersion` for the header of another version; `UnsupportedFeature` where reserved bytes are in use.
     pub fn decode(bytes: &[u8], path: &Path, file_id: FileId) -> Result<Option<(Self, u32)>> {
-        let Some(bytes) = bytes.get(..HEADER_BYTES) else { return Ok(None) };
+        let Some(bytes) = bytes.get(..LOG_SECTOR_BYTES) else { return Ok(None) };
         let Some((covered, stored)) = bytes.split_last_chunk::<4>() else { return Ok(None) };
         let mut reader = Reader::new(covered);
         let Ok((magic, version)) = preamble(&mut reader) else { return Ok(None) };
@@ -86,7 +87,18 @@ impl FileHeader {
                 supported: WAL_VERSION,
             });
         }
-        Ok(Self::fields(&mut reader).ok().map(|header| (header, checksum)))
+        let algorithm = covered.get(FIELD_BYTES - 1);
+        let reserved = covered.get(FIELD_BYTES..).unwrap_or_default();
+        if algorithm != Some(&CHECKSUM_CRC32) || reserved.iter().any(|byte| *byte != 0) {
+            return Err(Error::UnsupportedFeature {
+                path: path.to_path_buf(),
+                feature:
+                    "log file header with another checksum algorithm or with reserved bytes in use"
+                        .into(),
+            });
+        }
+        let header = Self::fields(&mut reader).ok().filter(|header| header.file_id == file_id);
+        Ok(header.map(|header| (header, checksum)))
     }
 
     fn fields(reader: &mut Reader<'_>) -> std::result::Result<Self, CodecError> {

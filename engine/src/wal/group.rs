@@ -9,6 +9,8 @@ use crate::model::{FileId, Sequence};
 
 /// Bytes of a group's header.
 pub const GROUP_HEADER_BYTES: usize = 96;
+/// Bytes before the checksum that are zero: room for encryption (docs/decisions/0017-reserved.md) and for more.
+const RESERVED_BYTES: usize = 40;
 const MAGIC: u32 = u32::from_le_bytes(*b"CLGR");
 
 /// What a group is for.
@@ -37,7 +39,9 @@ pub struct GroupHeader {
     pub durable_bytes: u64,
     /// Checksum of the previous group's header, of the file's header for the first group.
     pub previous: u32,
-    /// Checksum of the records.
+    /// Whether reserved bytes are not zero: a later format wrote the group.
+    pub uses_reserved: bool,
+    /// Checksum of the records and of the zeros that fill the last sector.
     pub payload_checksum: u32,
 }
 
@@ -91,7 +95,7 @@ impl GroupHeader {
             2 => GroupKind::Witness,
             _ => return None,
         };
-        reader.u16_le().ok()?;
+        let flags = reader.u16_le().ok()?;
         let payload_bytes = reader.u32_le().ok()?;
         let record_count = reader.u32_le().ok()?;
         let counter = reader.u64_le().ok()?;
@@ -105,8 +109,12 @@ impl GroupHeader {
             commit_time_ns: reader.i64_le().ok()?,
             durable_bytes: reader.u64_le().ok()?,
             previous: reader.u32_le().ok()?,
+            uses_reserved: flags != 0 || reader.bytes(RESERVED_BYTES).ok()?.iter().any(|b| *b != 0),
         };
-        (payload_bytes as usize <= LOG_GROUP_BYTES_MAX).then_some((header, checksum))
+        // A bound on the payload, and no counter that runs over.
+        let sound = payload_bytes as usize <= LOG_GROUP_BYTES_MAX
+            && counter.checked_add(u64::from(record_count)).is_some();
+        sound.then_some((header, checksum))
     }
 }
 
@@ -123,6 +131,7 @@ mod tests {
             commit_time_ns: 1_628_000_000_000_000_000,
             durable_bytes: 1024,
             previous: 77,
+            uses_reserved: false,
             payload_checksum: 5,
         }
     }

@@ -85,7 +85,7 @@ impl LogFile {
         let file = vfs.open(path, OpenMode::Read)?;
         let len_bytes = file.len_bytes()?;
         let mut sector = vec![0; LOG_SECTOR_BYTES];
-        let got = file.read_at(&mut sector, 0)?;
+        let got = read_whole(file.as_ref(), &mut sector, 0, len_bytes)?;
         sector.truncate(got);
         let Some((header, checksum)) = FileHeader::decode(&sector, path, file_id)? else {
             let mut window = Window::new(file, len_bytes);
@@ -179,12 +179,18 @@ impl LogFile {
         if header.previous != previous {
             return Ok(Err("the group there does not follow the one before it".into()));
         }
+        if header.uses_reserved {
+            return Err(Error::UnsupportedFeature {
+                path: self.path.clone(),
+                feature: format!("log group at byte {offset} with reserved bytes in use"),
+            });
+        }
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
-        let payload = window.bytes(payload_offset, header.payload_bytes as usize)?;
+        let len = group_bytes(header.payload_bytes as usize) - GROUP_HEADER_BYTES;
+        let body = window.bytes(payload_offset, len)?;
         let checked = crate::planted::is_on(crate::planted::Bug::SkipChecksum)
-            || frame::seal(file_id, payload_offset, WAL_VERSION, payload)
-                == header.payload_checksum;
-        if payload.len() < header.payload_bytes as usize || !checked {
+            || frame::check(file_id, payload_offset, WAL_VERSION, body, header.payload_checksum);
+        if body.len() < len || !checked {
             return Ok(Err("the group's records do not match their checksum".into()));
         }
         Ok(Ok((header, checksum)))
@@ -280,7 +286,7 @@ impl Window {
         if !held {
             self.buffer.resize(len.max(Self::BYTES.min(left)), 0);
             self.start = offset;
-            let got = self.file.read_at(&mut self.buffer, offset)?;
+            let got = read_whole(self.file.as_ref(), &mut self.buffer, offset, self.len_bytes)?;
             self.buffer.truncate(got);
         }
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
@@ -301,4 +307,19 @@ impl Window {
         }
         Ok(true)
     }
+}
+
+/// Fills `buf` from `offset` of a file of `len_bytes`; gives fewer bytes only where the file ends. Fewer before that are no end.
+fn read_whole(file: &dyn File, buf: &mut [u8], offset: u64, len_bytes: u64) -> Result<usize> {
+    let got = file.read_at(buf, offset)?;
+    let there = usize::try_from(len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+    if got >= buf.len().min(there) {
+        return Ok(got);
+    }
+    let text = format!("{got} bytes came from byte {offset}, though the file has {len_bytes}");
+    Err(Error::io(
+        "read",
+        file.path(),
+        std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text),
+    ))
 }

@@ -210,6 +210,11 @@ fn decode_rows(reader: &mut Reader<'_>) -> Result<Rows, CodecError> {
     for _ in 0..field_count {
         fields.push(decode_field(reader, row_count)?);
     }
+    let mut ids: Vec<ColumnId> = fields.iter().map(|field| field.id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(corrupt("field that is there twice"));
+    }
     Ok(Rows { table, keys, series, time, fields })
 }
 

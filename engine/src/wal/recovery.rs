@@ -89,17 +89,18 @@ pub fn recover(
 ) -> Result<Recovery> {
     let listed = list(vfs, folder)?;
     let mut recovery = Recovery::default();
-    let chain = match chain(vfs, &listed, folder, database_id, floor, head) {
+    let walk = |head| chain(vfs, &listed, folder, database_id, floor, head);
+    let chain = match walk(head) {
         Ok(chain) => chain,
         Err(error) if tolerate_damage && matches!(error, Error::Corrupt(_)) => {
             recovery.damage = Some(error);
-            return Ok(recovery);
+            prefix(&listed, head, &walk)?
         }
         Err(error) => return Err(error),
     };
     recovery.strays = listed
-        .into_iter()
-        .map(|(_, _, path)| path)
+        .iter()
+        .map(|(_, _, path)| path.clone())
         .filter(|path| chain.iter().all(|file| file.path != *path))
         .collect();
     let number = head.map_or(0, |(number, _)| number);
@@ -121,6 +122,22 @@ pub fn recover(
         }
     }
     Ok(recovery)
+}
+
+/// The longest chain from the floor on that is whole: what a reader gets where a file before `head` is missing or damaged.
+fn prefix(
+    listed: &[(u64, FileId, PathBuf)],
+    head: Option<(u64, FileId)>,
+    walk: &dyn Fn(Option<(u64, FileId)>) -> Result<Vec<LogFile>>,
+) -> Result<Vec<LogFile>> {
+    let before = listed.iter().rev().map(|(number, file_id, _)| (*number, *file_id));
+    for last in before.filter(|(number, _)| head.is_some_and(|(head, _)| *number < head)) {
+        match walk(Some(last)) {
+            Err(Error::Corrupt(_)) => {}
+            found => return found,
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// A file gets records only after the manifest names it: records behind the head show that manifest edits are missing.
@@ -169,6 +186,7 @@ fn chain(
                 "the file is empty or has no header, though the manifest says that it is in use",
             ));
         };
+        check_link(&file)?;
         wanted = file
             .header
             .previous
@@ -178,6 +196,20 @@ fn chain(
     }
     chain.reverse();
     Ok(chain)
+}
+
+/// The file before must have the number before: a walk along the links ends.
+fn check_link(file: &LogFile) -> Result<()> {
+    let number = file.header.number;
+    match file.header.previous {
+        Some(previous) if previous.number.checked_add(1) != Some(number) => Err(Error::corrupt(
+            &file.path,
+            0,
+            "log file header",
+            format!("it follows file {}, but has number {number}", previous.number),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn replay(

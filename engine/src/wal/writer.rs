@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file_header::{FileHeader, PreviousFile};
 use super::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::frame;
 use crate::format::names;
 use crate::format::version::WAL_VERSION;
@@ -38,6 +38,8 @@ pub struct LogWriter {
     durable_bytes: u64,
     prepared_bytes: u64,
     witnessed_bytes: u64,
+    /// Where the last group of records ends.
+    records_end_bytes: u64,
     previous_checksum: u32,
     buffer: Vec<u8>,
 }
@@ -77,7 +79,8 @@ impl LogWriter {
             written_bytes: start,
             durable_bytes: start,
             prepared_bytes,
-            witnessed_bytes: 0,
+            witnessed_bytes: start,
+            records_end_bytes: start,
             previous_checksum: checksum,
             buffer: Vec::new(),
         })
@@ -107,10 +110,10 @@ impl LogWriter {
         self.durable_bytes == self.written_bytes
     }
 
-    /// Whether the file says so itself, by the durable offset of its last group.
+    /// Whether the file says of every record that it is durable, by the durable offset of its last group.
     #[must_use]
     pub fn is_witnessed(&self) -> bool {
-        self.witnessed_bytes >= self.durable_bytes || self.durable_bytes == LOG_SECTOR_BYTES as u64
+        self.witnessed_bytes >= self.records_end_bytes
     }
 
     /// How the next file names this one as its predecessor.
@@ -126,11 +129,17 @@ impl LogWriter {
     /// Writes a group after the last one. It is not durable yet.
     ///
     /// # Errors
-    /// `Io`: the group does not count, the next one takes its place; a retry is safe.
+    /// `Io`: nothing of the group is in the log, the next one takes its place; a retry is safe. `Poisoned` where a sync failed that
+    /// was to make sure of that.
     pub fn append(&mut self, group: Group<'_>) -> Result<()> {
         let offset = self.written_bytes;
         let bytes = group_bytes(group.payload.len());
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
+        self.buffer.clear();
+        self.buffer.resize(GROUP_HEADER_BYTES, 0);
+        self.buffer.extend_from_slice(group.payload);
+        self.buffer.resize(bytes, 0);
+        let (head, body) = self.buffer.split_at_mut(GROUP_HEADER_BYTES);
         let header = GroupHeader {
             kind: group.kind,
             payload_bytes: u32::try_from(group.payload.len()).unwrap_or(u32::MAX),
@@ -139,24 +148,34 @@ impl LogWriter {
             commit_time_ns: group.commit_time_ns,
             durable_bytes: self.durable_bytes,
             previous: self.previous_checksum,
-            payload_checksum: frame::seal(
-                self.header.file_id,
-                payload_offset,
-                WAL_VERSION,
-                group.payload,
-            ),
+            uses_reserved: false,
+            payload_checksum: frame::seal(self.header.file_id, payload_offset, WAL_VERSION, body),
         };
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&header.encode(self.header.file_id, offset));
-        self.buffer.extend_from_slice(group.payload);
-        self.buffer.resize(bytes, 0);
-        let checksum = self.buffer.get(GROUP_HEADER_BYTES - 4..GROUP_HEADER_BYTES);
-        let checksum = checksum.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-        self.file.write_at(&self.buffer, offset)?;
-        self.previous_checksum = checksum.unwrap_or_default();
+        let encoded = header.encode(self.header.file_id, offset);
+        head.copy_from_slice(&encoded);
+        let checksum = encoded.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        if let Err(error) = self.file.write_at(&self.buffer, offset) {
+            return Err(self.take_back(offset, error));
+        }
+        self.previous_checksum = checksum;
+        if group.kind == GroupKind::Records {
+            self.records_end_bytes = offset + bytes as u64;
+        }
         self.witnessed_bytes = self.durable_bytes;
         self.written_bytes += bytes as u64;
         Ok(())
+    }
+
+    /// Takes back what a failed write left behind: its caller is told that nothing was kept, so no opening may find the group.
+    fn take_back(&mut self, offset: u64, error: Error) -> Error {
+        if self.file.write_at(&[0; LOG_SECTOR_BYTES], offset).is_err() {
+            // A sector that is there takes no space: on a full disk there is nothing to take back.
+            return error;
+        }
+        match self.sync() {
+            Ok(()) => error,
+            Err(failed) => Error::Poisoned { cause: format!("{failed}, after: {error}") },
+        }
     }
 
     /// Makes every group written so far durable.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chronolith_engine::{Db, Options};
+use chronolith_engine::{Db, Error, Options};
 use clap::Args;
 
 use super::{CtlError, CtlResult, remark};
@@ -24,6 +24,10 @@ pub(super) fn is_there(dir: &Path) -> bool {
 }
 
 fn require(dir: &Path) -> CtlResult<()> {
+    if dir.is_file() {
+        let detail = "it is a file, not a directory".to_owned();
+        return Err(Error::NotADatabase { path: dir.to_path_buf(), detail }.into());
+    }
     if is_there(dir) {
         return Ok(());
     }

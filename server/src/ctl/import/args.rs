@@ -22,8 +22,8 @@ const FILE_NAME_VALUE: &str = "@filename";
 /// from later imports.
 ///
 /// An import that was interrupted goes on where it was when it is run again, without doubles. A file that was
-/// imported already is passed over; --again imports it once more (and an interrupted --again goes on likewise;
-/// while an import of a file is unfinished, --again finishes it).
+/// imported already is passed over; --again imports it once more. An interrupted --again goes on likewise: it passes
+/// over those of its files that were imported more often than the others.
 ///
 /// Standard input (-) and pipes are read once: types come from the first 100,000 rows, and an interrupted import
 /// cannot be resumed.

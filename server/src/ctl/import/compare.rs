@@ -20,7 +20,7 @@ pub(in super::super) struct FileProgress {
     pub(in super::super) source_rows: u64,
 }
 
-/// How far each file has come.
+/// How far the first import of each file has come.
 ///
 /// # Errors
 /// The engine's.
@@ -29,7 +29,7 @@ pub(in super::super) fn progress(
     settings: &Settings,
 ) -> CtlResult<Vec<FileProgress>> {
     let of = |survey: &super::survey::Survey| {
-        let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id)?;
+        let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id, 0)?;
         Ok(FileProgress { name: survey.name.clone(), source_rows: identity.source_rows() })
     };
     prepared.surveys.iter().map(of).collect()

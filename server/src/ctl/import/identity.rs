@@ -2,8 +2,10 @@
 //! row a record becomes: time column, unit and zone, tags, constant tags as resolved, the CSV options, the chunk size.
 //! Not the types: an interrupted import may be resumed with corrected ones. The hash names the producer of its chunks.
 //!
-//! `--again` counts on: generation 0 is the first import, and the one that is worked on is the first that is not
-//! finished. So an interrupted `--again` is resumed by `--again`, and an unfinished import is never begun twice.
+//! Imports of one file are counted in generations from 0. A plain import works on generation 0. `--again` works on the
+//! least generation that some FILE has not finished, and passes over FILEs that have: when all were imported equally
+//! often, all are imported once more; when an `--again` was interrupted, running it again goes on with it; and an
+//! unfinished import is finished, never begun beside itself.
 
 use chronolith_engine::Db;
 use chronolith_engine::model::{ImportProgress, TableId};
@@ -25,6 +27,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Whether all of the file is committed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.mark.finished)
+    }
+
     /// Source rows that are committed.
     pub(super) fn source_rows(&self) -> u64 {
         self.progress.as_ref().map_or(0, |progress| progress.mark.source_row_count)
@@ -41,7 +48,31 @@ impl Identity {
     }
 }
 
-/// Finds the import to work on: the first one, or with `--again` the first that is not finished.
+/// The generation to work on.
+///
+/// # Errors
+/// The engine's.
+pub(super) fn generation(
+    db: &Db,
+    surveys: &[Survey],
+    settings: &Settings,
+    table: TableId,
+) -> CtlResult<u64> {
+    if !settings.again {
+        return Ok(0);
+    }
+    let mut least = u64::MAX;
+    for survey in surveys {
+        let mut finished = 0;
+        while finished < least && find(db, survey, settings, table, finished)?.is_finished() {
+            finished += 1;
+        }
+        least = least.min(finished);
+    }
+    Ok(least)
+}
+
+/// How far the import of a file in this generation has come.
 ///
 /// # Errors
 /// The engine's.
@@ -50,17 +81,11 @@ pub(super) fn find(
     survey: &Survey,
     settings: &Settings,
     table: TableId,
+    generation: u64,
 ) -> CtlResult<Identity> {
-    let mut generation = 0;
-    loop {
-        let producer = producer(survey.hash, &survey.seen.layout, settings, table, generation);
-        let progress = db.import_progress(&producer)?;
-        let finished = progress.as_ref().is_some_and(|progress| progress.mark.finished);
-        if !(finished && settings.again) {
-            return Ok(Identity { producer, progress });
-        }
-        generation += 1;
-    }
+    let producer = producer(survey.hash, &survey.seen.layout, settings, table, generation);
+    let progress = db.import_progress(&producer)?;
+    Ok(Identity { producer, progress })
 }
 
 /// The name of an import.

@@ -36,6 +36,7 @@ pub(super) use report::{Report, Summary, count, seconds};
 
 use super::{CtlError, CtlResult, open, print};
 use crate::text::progress::Progress;
+use identity::Identity;
 use plan::Plan;
 use survey::Survey;
 
@@ -52,8 +53,9 @@ pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
     if let Some(stream) = source::the_stream(&files)? {
         return stream::run(&dir, stream, &settings, &report);
     }
-    // A database that is not there yet is made only once the files were found good.
-    let db = if open::is_there(&dir) { Some(open::for_writing(&dir)?) } else { None };
+    // A database that is not there yet is made only once the files were found good; one whose making was
+    // interrupted is made whole.
+    let db = if open::is_there(&dir) { Some(open::or_create(&dir)?) } else { None };
     let prepared = prepare(db, &dir, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
     prepared.db.close()?;
@@ -107,16 +109,20 @@ pub(super) fn load_files(
     on_commit: &dyn Fn(&Committed<'_>) -> CtlResult<()>,
 ) -> CtlResult<Summary> {
     let mut summary = Summary::begin(prepared.schema.merge);
+    let (db, surveys, table) = (&prepared.db, &prepared.surveys, prepared.schema.id);
+    let generation = identity::generation(db, surveys, settings, table)?;
     let total = prepared.surveys.iter().map(|survey| survey.raw_bytes).sum();
     let progress = report.bar("importing", total);
     for survey in &prepared.surveys {
-        load_one(prepared, survey, settings, report, &mut summary, &progress, on_commit)?;
+        let identity = identity::find(db, survey, settings, table, generation)?;
+        let to = To { summary: &mut summary, report, progress: &progress };
+        load_one(prepared, survey, settings, &identity, to, on_commit)?;
     }
     progress.finish();
     Ok(summary)
 }
 
-/// The same, several files at a time, without a report.
+/// The first import of files, several at a time, without a report.
 ///
 /// # Errors
 /// As [`load_files`].
@@ -131,7 +137,10 @@ pub(super) fn load_files_at_once(
         let (report, progress) = (Report::silent(), Progress::silent());
         while let Some(survey) = prepared.surveys.get(next.fetch_add(1, Ordering::Relaxed)) {
             let on_commit = |committed: &Committed<'_>| on_commit(committed);
-            load_one(prepared, survey, settings, &report, &mut summary, &progress, &on_commit)?;
+            let table = prepared.schema.id;
+            let identity = identity::find(&prepared.db, survey, settings, table, 0)?;
+            let to = To { summary: &mut summary, report: &report, progress: &progress };
+            load_one(prepared, survey, settings, &identity, to, &on_commit)?;
         }
         Ok(())
     };
@@ -142,22 +151,27 @@ pub(super) fn load_files_at_once(
     })
 }
 
+/// Where an import is counted and told.
+struct To<'a> {
+    summary: &'a mut Summary,
+    report: &'a Report,
+    progress: &'a Progress,
+}
+
 fn load_one(
     prepared: &Prepared,
     survey: &Survey,
     settings: &Settings,
-    report: &Report,
-    summary: &mut Summary,
-    progress: &Progress,
+    identity: &Identity,
+    to: To<'_>,
     on_commit: &dyn Fn(&Committed<'_>) -> CtlResult<()>,
 ) -> CtlResult<()> {
-    let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id)?;
-    if let Some(done) = identity.progress.as_ref().filter(|progress| progress.mark.finished) {
-        report.already(survey, done);
+    if let Some(done) = identity.progress.as_ref().filter(|_| identity.is_finished()) {
+        to.report.already(survey, done);
         return Ok(());
     }
-    load::load_file(prepared, survey, settings, &identity, summary, progress, on_commit)?;
-    report.file(survey, &identity);
+    load::load_file(prepared, survey, settings, identity, to.summary, to.progress, on_commit)?;
+    to.report.file(survey, identity);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::text::infer::{FieldParser, NullWords, Value};
 use crate::text::shown;
 use crate::text::time::TimeParser;
 
-/// Beyond this magnitude not every integer is an `f64`.
+/// Every integer of a lower magnitude is exact in an `f64`, and none of a greater one is read as one of those.
 const EXACT_IN_F64_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What a field must be.
@@ -166,7 +166,7 @@ impl RowRules {
 fn rounds(text: &[u8], value: Option<Value<'_>>) -> bool {
     let Some(Value::F64(value)) = value else { return false };
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    value.abs() > EXACT_IN_F64_MAX
+    value.abs() >= EXACT_IN_F64_MAX
         && digits.iter().all(u8::is_ascii_digit)
         && format!("{value:.0}").as_bytes() != text
 }

@@ -30,7 +30,7 @@ const INFER_BYTES: usize = 256 << 20;
 /// # Errors
 /// As an import of files; an error after the first commit says what is in the table.
 pub(super) fn run(dir: &Path, path: &Path, settings: &Settings, report: &Report) -> CtlResult<()> {
-    let db = if open::is_there(dir) { Some(open::for_writing(dir)?) } else { None };
+    let db = if open::is_there(dir) { Some(open::or_create(dir)?) } else { None };
     let existing = existing_table(db.as_ref(), settings)?;
     let known = Known::new(settings, existing.as_deref())?;
     let mut input = Input::open(path)?;

@@ -144,9 +144,8 @@ impl Observer {
         let place = Place { file: self.file, line: record.line() };
         let fields = self.rules.layout().fields.iter().zip(self.rules.fields());
         for (guess, ((_, at), rule)) in self.guesses.iter_mut().zip(fields) {
-            match (rule, record.get(*at)) {
-                (FieldRule::Open, Some(field)) => guess.observe(field, &self.nulls, place),
-                _ => {}
+            if let (FieldRule::Open, Some(field)) = (rule, record.get(*at)) {
+                guess.observe(field, &self.nulls, place);
             }
         }
     }

@@ -41,11 +41,12 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
         files.len()
     ))?;
     let witnessed = witness::watch(dir, files, WRITE_NS)?;
+    let chunks = witnessed.lines.len() - usize::from(!witnessed.was_writing);
     let acknowledged = acknowledged(&witnessed.lines);
     let (db, open_ns) = show::reopen(dir)?;
     let prepared = import::prepare(Some(db), dir, files, &settings, &Report::silent())?;
     let kept = compare(&prepared, &settings, &acknowledged)?;
-    show::killed(kept.acknowledged, "chunks", witnessed.writing_ns)?;
+    show::killed(kept.acknowledged, &format!("{chunks} chunks"), &witnessed)?;
     show::intact(kept.acknowledged, kept.found, open_ns, "none twice")?;
     let report = Report::silent();
     let summary = import::load_files(&prepared, &settings, &report, &|_| Ok(()))?;

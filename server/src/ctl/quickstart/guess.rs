@@ -73,14 +73,13 @@ pub(super) fn guess(path: &Path) -> CtlResult<(Settings, Columns)> {
     Ok((settings, columns))
 }
 
-/// The unit that most of the first rows suggest: some feeds begin with times of zero.
+/// The unit that the first rows suggest: the last of them, as some feeds begin with times of zero.
 fn time_format(rows: &[Record], at: usize) -> TimeFormat {
-    let units = rows.iter().filter_map(|row| match looks_like(row.get(at)?.bytes) {
+    let mut units = rows.iter().rev().filter_map(|row| match looks_like(row.get(at)?.bytes) {
         Some(LooksLike::Unit(unit)) => Some(unit),
         _ => None,
     });
-    // The times of a file grow, so that its last row tells best.
-    units.last().map_or(TimeFormat::Iso, TimeFormat::Unix)
+    units.next().map_or(TimeFormat::Iso, TimeFormat::Unix)
 }
 
 /// Volumes that hardly ever fall are cumulative.

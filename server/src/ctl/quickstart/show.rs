@@ -12,6 +12,7 @@ use chronolith_engine::{Db, Options};
 use super::super::bars::{self, Bars, VolumeKind};
 use super::super::import::{count, seconds};
 use super::super::{CtlResult, cells, print};
+use super::witness::Witnessed;
 use crate::text::output::Output;
 use crate::text::table::RowFormat;
 
@@ -27,11 +28,12 @@ pub(super) struct Columns {
 }
 
 /// Tells of the kill.
-pub(super) fn killed(rows: u64, what: &str, writing_ns: i64) -> CtlResult<()> {
-    let seconds = seconds(writing_ns).max(1e-9);
+pub(super) fn killed(rows: u64, what: &str, witnessed: &Witnessed) -> CtlResult<()> {
+    let seconds = seconds(witnessed.writing_ns).max(1e-9);
+    let moment = if witnessed.was_writing { "in the middle of" } else { "right after" };
     print(&format!(
-        "3. killed it (SIGKILL) in the middle of writing, {seconds:.1} s after its first acknowledgement: {rows} rows \
-         in {what} were acknowledged, {:.0} rows/s\n",
+        "3. killed it (SIGKILL) {moment} writing, {seconds:.1} s after its first acknowledgement: {rows} rows in {what} \
+         were acknowledged, {:.0} rows/s\n",
         count(rows) / seconds
     ))
 }

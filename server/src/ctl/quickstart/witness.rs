@@ -12,6 +12,7 @@ use chronolith_engine::rng::{Rng, SeededRng};
 
 use super::super::{CtlError, CtlResult};
 use super::SEED;
+use super::writer::DONE;
 
 /// Nanoseconds after which a writer that acknowledged nothing has failed.
 const PATIENCE_NS: i64 = 60_000_000_000;
@@ -20,6 +21,8 @@ const SPREAD_NS: u64 = 300_000_000;
 
 /// What a writer acknowledged before it was killed.
 pub(super) struct Witnessed {
+    /// Whether it was still writing.
+    pub(super) was_writing: bool,
     /// The lines, in the order in which they came.
     pub(super) lines: Vec<String>,
     /// From the first acknowledgement to the kill.
@@ -51,7 +54,13 @@ pub(super) fn watch(dir: &Path, files: &[PathBuf], write_ns: i64) -> CtlResult<W
         loop {
             let left = u64::try_from(deadline_ns - clock.monotonic_ns()).unwrap_or(0);
             match lines.recv_timeout(Duration::from_nanos(left)) {
-                Ok(line) => heard.push(line),
+                Ok(line) => {
+                    let is_done = line == DONE;
+                    heard.push(line);
+                    if is_done {
+                        break;
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 // It has ended by itself.
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -65,7 +74,9 @@ pub(super) fn watch(dir: &Path, files: &[PathBuf], write_ns: i64) -> CtlResult<W
         let killed = kill(&mut child);
         // What stood in the pipe was said before.
         heard.extend(lines.iter());
-        killed.map(|()| Witnessed { lines: heard, writing_ns: now_ns - first_ns.unwrap_or(now_ns) })
+        let was_writing = heard.last().is_none_or(|line| line != DONE);
+        let writing_ns = now_ns - first_ns.unwrap_or(now_ns);
+        killed.map(|()| Witnessed { was_writing, lines: heard, writing_ns })
     })?;
     if witnessed.lines.is_empty() {
         return Err(CtlError::Failed("the writing process acknowledged nothing".to_owned()));

@@ -14,6 +14,8 @@ use super::{TABLE, WriterArgs, files};
 
 /// Batches after which a producer stops: bounds memory and disk on a machine that is very fast.
 const BATCHES_MAX: u64 = 4_000;
+/// What is said when everything is written.
+pub(super) const DONE: &str = "done";
 
 pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
     if args.files.is_empty() {
@@ -22,6 +24,7 @@ pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
     } else {
         files::write(&args.data, &args.files)?;
     }
+    acknowledge(DONE)?;
     // Standard input ends when the parent is gone.
     let _ = std::io::stdin().read(&mut [0]);
     Ok(())

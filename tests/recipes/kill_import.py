@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Kills an import with SIGKILL at random moments, runs it again each time, and compares what is there at the end.
+
+usage: kill_import.py CHRONOLITH KILLS WORKDIR FILE.csv.gz...
+
+Rounds: a fresh database, import and kill until an import gets through, then export and compare row by row
+(equal_export.py). Goes on until KILLS imports were killed. A small memory budget makes flushes and merges happen
+during the import. Prints the seed; the environment variable CHRONOLITH_SEED replays the moments.
+"""
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import equal_export
+
+
+def import_command(program, data, files):
+    return [program, "import", "--data", data, "--table", "ticks", "--time", "ts_s:s",
+            "--tag", "symbol=@filename", "--merge", "append", *files]
+
+
+def one_round(program, data, files, moments, longest, kills_left):
+    """Returns how many imports were killed before one got through."""
+    killed = 0
+    while True:
+        process = subprocess.Popen(import_command(program, data, files),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if killed >= kills_left:
+            wait = None
+        else:
+            wait = moments.uniform(0, longest)
+        try:
+            _, errors = process.communicate(timeout=wait)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+            continue
+        if process.returncode != 0:
+            sys.exit(f"the import failed: {errors.decode()}")
+        return killed
+
+
+def main(program, kills, workdir, files):
+    seed = int(os.environ.get("CHRONOLITH_SEED", time.time_ns() % 1_000_000))
+    print(f"seed {seed}", flush=True)
+    moments = random.Random(seed)
+    os.environ.setdefault("CHRONOLITH_MEMORY", "192MiB")
+    data, export = os.path.join(workdir, "db"), os.path.join(workdir, "export.csv")
+    shutil.rmtree(data, ignore_errors=True)
+    start = time.monotonic()
+    subprocess.run(import_command(program, data, files), check=True, stdout=subprocess.DEVNULL)
+    longest = time.monotonic() - start
+    print(f"an import takes {longest:.1f} s", flush=True)
+    killed = rounds = 0
+    while killed < kills:
+        shutil.rmtree(data, ignore_errors=True)
+        killed += one_round(program, data, files, moments, longest, kills - killed)
+        rounds += 1
+        subprocess.run([program, "export", "--data", data, "--table", "ticks", "-o", export], check=True)
+        equal_export.main(export, files)
+        subprocess.run([program, "verify", "--data", data], check=True, stdout=subprocess.DEVNULL)
+        print(f"round {rounds}: {killed} imports killed so far", flush=True)
+    shutil.rmtree(data, ignore_errors=True)
+    os.remove(export)
+    print(f"{killed} imports killed in {rounds} rounds: every row there, none twice")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])
