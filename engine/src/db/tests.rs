@@ -271,3 +271,25 @@ fn a_deletion_stays_where_the_clock_jumps_back_between_merges() {
     db.compact().unwrap();
     assert_eq!(all(&db), [row("A", 0, 1.0)]);
 }
+
+#[test]
+fn commit_metadata_stays_with_the_rows_of_its_commit() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(Options { window_rows_min: 1, ..options(&vfs, 1) }).unwrap();
+    for hour in 0..3 {
+        let mut batch = rows(MergeMode::Append, &[(hour * 3_600_000_000_000, "A", 1.0)]);
+        batch.metadata.source = format!("source {hour}");
+        db.write(batch).unwrap();
+    }
+    db.flush().unwrap();
+    let view = db.snapshot().view().clone();
+    let segments: Vec<_> = view.tables.values().flat_map(|table| table.segments.clone()).collect();
+    assert_eq!(segments.len(), 3, "one for each hour");
+    for segment in segments {
+        let commits = segment.reader().unwrap().commits().unwrap();
+        let sequences: Vec<_> = commits.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(sequences, [segment.info().min_sequence]);
+    }
+    db.compact().unwrap();
+    assert_eq!(db.verify().unwrap().damage, []);
+}

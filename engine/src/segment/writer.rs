@@ -83,6 +83,8 @@ pub struct SegmentWriter<'v> {
     tags: TagIndexBuilder,
     last_rows: LastRowsBuilder,
     last_row: RowChunk,
+    /// Metadata that was offered, and that of commits which have rows here.
+    offered: BTreeMap<Sequence, CommitMetadata>,
     commits: BTreeMap<Sequence, CommitMetadata>,
     current: Option<Current>,
     totals: Totals,
@@ -112,6 +114,7 @@ impl<'v> SegmentWriter<'v> {
             tags: TagIndexBuilder::new(spec.tag_count),
             last_rows: LastRowsBuilder::new(&types),
             last_row: RowChunk::empty(&types),
+            offered: BTreeMap::new(),
             commits: BTreeMap::new(),
             current: None,
             totals: Totals {
@@ -136,6 +139,7 @@ impl<'v> SegmentWriter<'v> {
         self.check(key, rows, first, last)?;
         let follows = self.begin_series(key, first)?;
         self.count(rows, first, last);
+        self.keep_metadata(&rows.sequence);
         let mut before = follows.map(|(time, _)| time);
         let mut start = 0;
         while start < rows.row_count() {
@@ -173,10 +177,22 @@ impl<'v> SegmentWriter<'v> {
         }
     }
 
-    /// Keeps the metadata of the commit `sequence`, if it has any.
+    /// Offers the metadata of the commit `sequence`; it is kept where rows of that commit are pushed afterwards.
     pub fn metadata(&mut self, sequence: Sequence, metadata: CommitMetadata) {
         if !metadata.is_empty() {
-            self.commits.insert(sequence, metadata);
+            self.offered.insert(sequence, metadata);
+        }
+    }
+
+    fn keep_metadata(&mut self, sequences: &[Sequence]) {
+        let mut before = None;
+        for sequence in sequences {
+            if self.offered.is_empty() {
+                return;
+            }
+            if before.replace(sequence) != Some(sequence) {
+                self.commits.extend(self.offered.remove_entry(sequence));
+            }
         }
     }
 

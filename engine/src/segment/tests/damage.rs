@@ -42,11 +42,11 @@ fn small(id: u128) -> Damaged {
     let vfs: Arc<dyn Vfs> = Arc::new(sim.clone());
     let spec = spec(id, 2, &TYPES, Effort::Fast);
     let mut writer = SegmentWriter::create(vfs.as_ref(), &folder(), spec).unwrap();
+    let metadata = CommitMetadata { principal: "someone".into(), ..CommitMetadata::default() };
+    writer.metadata(Sequence { incarnation: 1, counter: 4 }, metadata);
     for series in all.chunk_by(|a, b| a.key() == b.key()) {
         writer.push(&series[0].key(), &chunk(series, &TYPES)).unwrap();
     }
-    let metadata = CommitMetadata { principal: "someone".into(), ..CommitMetadata::default() };
-    writer.metadata(Sequence { incarnation: 1, counter: 4 }, metadata);
     let info = writer.finish().unwrap();
     let path = folder().join(names::segment_file(info.file_id));
     Damaged { sim, vfs, info, path }

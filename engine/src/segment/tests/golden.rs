@@ -64,9 +64,6 @@ fn written(case: &Case) -> (SimVfs, SegmentInfo) {
     sim.create_dir_all(&folder()).unwrap();
     let spec = spec(0x601d, case.shape.tag_values.len(), case.shape.types, case.effort);
     let mut writer = SegmentWriter::create(&sim, &folder(), spec).unwrap();
-    for series in all.chunk_by(|a, b| a.key() == b.key()) {
-        writer.push(&series[0].key(), &chunk(series, case.shape.types)).unwrap();
-    }
     for counter in 1..4 {
         let metadata = CommitMetadata {
             principal: "importer".into(),
@@ -74,6 +71,9 @@ fn written(case: &Case) -> (SimVfs, SegmentInfo) {
             ..CommitMetadata::default()
         };
         writer.metadata(Sequence { incarnation: 1, counter }, metadata);
+    }
+    for series in all.chunk_by(|a, b| a.key() == b.key()) {
+        writer.push(&series[0].key(), &chunk(series, case.shape.types)).unwrap();
     }
     let info = writer.finish().unwrap();
     (sim, info)

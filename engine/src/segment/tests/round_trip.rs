@@ -327,23 +327,24 @@ fn commit_metadata_is_kept_by_sequence() {
     let vfs = disk();
     let mut writer =
         SegmentWriter::create(vfs.as_ref(), &folder(), spec(6, 3, &TYPES, Effort::Fast)).unwrap();
-    for series in all.chunk_by(|a, b| a.key() == b.key()) {
-        writer.push(&series[0].key(), &chunk(series, &TYPES)).unwrap();
-    }
     let mut expected = BTreeMap::new();
-    for counter in [3, 1, 2, u64::MAX] {
-        let sequence = Sequence { incarnation: 1, counter };
-        let text = |at: u64| format!("{}", counter.wrapping_add(at));
+    let own = all.iter().map(|row| row.sequence).take(3);
+    let foreign = Sequence { incarnation: 9, counter: u64::MAX };
+    for (at, sequence) in own.chain([foreign]).enumerate() {
         let metadata = CommitMetadata {
             principal: "p".repeat(256),
-            source: text(1),
+            source: format!("source {at}"),
             event_id: String::new(),
-            pipeline_version: text(3),
+            pipeline_version: format!("{}", at + 3),
         };
         writer.metadata(sequence, metadata.clone());
         expected.insert(sequence, metadata);
     }
-    writer.metadata(Sequence::ZERO, CommitMetadata::default());
+    // No row is of that commit.
+    expected.remove(&foreign);
+    for series in all.chunk_by(|a, b| a.key() == b.key()) {
+        writer.push(&series[0].key(), &chunk(series, &TYPES)).unwrap();
+    }
     let info = writer.finish().unwrap();
     let found: BTreeMap<_, _> = open(&vfs, &info).commits().unwrap().into_iter().collect();
     assert_eq!(found, expected);
