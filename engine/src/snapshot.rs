@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::limits::PRODUCER_COUNT_MAX;
 use crate::manifest::{CommitTimes, ProducerState};
 use crate::memtable::Memtable;
 use crate::model::{FileId, Sequence, TableId, TableSchema};
@@ -272,6 +273,7 @@ impl StateCell {
         inner.inserted = sequence;
         if let Some(state) = producer {
             inner.producers.insert(state.id.clone(), state);
+            forget_idle(&mut inner.producers);
         }
     }
 
@@ -357,6 +359,17 @@ impl StateCell {
         inner.view = Arc::new(next);
         gone
     }
+}
+
+/// Forgets the tenth of the producers that is idle longest where there are more than the manifest takes.
+fn forget_idle(producers: &mut BTreeMap<String, ProducerState>) {
+    if producers.len() <= PRODUCER_COUNT_MAX {
+        return;
+    }
+    let mut sequences: Vec<Sequence> = producers.values().map(|one| one.sequence).collect();
+    sequences.sort_unstable();
+    let first_kept = sequences.get(PRODUCER_COUNT_MAX / 10).copied();
+    producers.retain(|_, one| Some(one.sequence) >= first_kept);
 }
 
 /// The error for a sequence that is not kept any more.

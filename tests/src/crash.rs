@@ -431,6 +431,9 @@ fn open_and_compare(
         ledger: Arc::new(Mutex::new(expect.ledger.clone())),
         recorder: None,
     });
+    if inner.recorder.is_none() && dice.chance(8) {
+        read_only(setup, image, expect, dice)?;
+    }
     let db = Db::open(options(setup, image, &inner.run, dice))
         .map_err(|error| format!("open: {error}"))?;
     let snapshot = db.snapshot();
@@ -479,6 +482,31 @@ fn open_and_compare(
                 return Err(format!("opened again: lost sequence {lost} is served"));
             }
         }
+    }
+    Ok(())
+}
+
+/// A reader sees the same, and writes nothing but its lock.
+fn read_only(setup: &Setup, image: &SimVfs, expect: &Expect, dice: &mut Dice) -> Outcome {
+    let run = Arc::new(LabelledExecutor::new(dice.bits()));
+    let options = options(setup, image, &run, dice).existing();
+    let calls = image.call_count();
+    let db = match Db::open_read_only(options) {
+        Ok(db) => db,
+        // The power went before there was a database.
+        Err(Error::NotADatabase { .. }) if expect.least == 0 => return Ok(()),
+        Err(error) => return Err(format!("open read-only: {error}")),
+    };
+    let snapshot = db.snapshot();
+    let count = snapshot.sequence().counter as usize;
+    if count < expect.least || count > expect.most {
+        return Err(format!("{count} commits are shown read-only"));
+    }
+    check::compare(&snapshot, &expect.ledger.states[count])
+        .map_err(|text| format!("read-only: {text}"))?;
+    drop((snapshot, db));
+    if image.call_count() > calls + 1 {
+        return Err(format!("a reader changed the disk by {} calls", image.call_count() - calls));
     }
     Ok(())
 }

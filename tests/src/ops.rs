@@ -248,7 +248,7 @@ pub fn next(model: &Model, profile: Profile, dice: &mut Dice) -> Op {
         84..87 => Op::Timers,
         87..91 => Op::Clock(match dice.below(4) {
             0 => -dice.between(1, 100) * 1_000_000_000,
-            1 if profile.forgets => 25 * HOUR_NS,
+            1 if profile.forgets => *dice.pick(&[25 * HOUR_NS, 25 * HOUR_NS, -30 * HOUR_NS]),
             _ => dice.between(1, 5_000) * 1_000_000,
         }),
         91..95 => Op::Keep,

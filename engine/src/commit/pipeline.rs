@@ -492,7 +492,8 @@ impl Pipeline {
         let mut grant = Some(grant);
         let last = parts.len() - 1;
         for (index, part) in parts.into_iter().enumerate() {
-            self.state.insert(sequence, commit_time_ns, producer.clone(), |view| {
+            let kept = producer.clone().filter(|one| !one.id.starts_with(imports::IMPORT_PREFIX));
+            self.state.insert(sequence, commit_time_ns, kept, |view| {
                 apply::apply(view, part, sequence, &self.budget, grant.take()).unwrap_or_else(
                     |error| {
                         // The batch was validated against this very catalog.

@@ -198,6 +198,10 @@ impl Maintenance {
             .filter(named)
             .map(|handle| handle.reader())
             .collect::<Result<_>>()?;
+        // The clock may have jumped back since an input was merged. What that merge served, this one serves: a part of the rows with
+        // their deletions applied and a part without could not be told apart in one segment.
+        let served = plan.inputs.iter().map(|input| input.tombstones_through).max();
+        let horizon = self.horizon(schema, &version).max(served.unwrap_or_default());
         let merged = compaction::merge_segments(
             &self.target,
             &MergeInput {
@@ -205,7 +209,7 @@ impl Maintenance {
                 window: plan.window,
                 readers,
                 tombstones: &table.tombstones,
-                horizon: self.horizon(schema, &version),
+                horizon,
             },
         )?;
         let merged = merged.map(Arc::new);

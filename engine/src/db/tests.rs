@@ -244,3 +244,30 @@ fn a_torn_tail_is_kept_also_where_a_flush_comes_before_the_first_write() {
     db.write(rows(MergeMode::Append, &[(11, "A", 2.0)])).unwrap();
     assert_eq!(all(&db), [row("A", 10, 1.0), row("A", 11, 2.0)]);
 }
+
+#[test]
+fn a_deletion_stays_where_the_clock_jumps_back_between_merges() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let vfs = SimVfs::new(1);
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000_000_000));
+    let environment = Environment { clock: clock.clone(), ..environment(&vfs, 1) };
+    let options =
+        Options { window_rows_min: 9, compact_segment_count: 2, environment, ..options(&vfs, 1) };
+    let db = Db::open(options).unwrap();
+    let no_history = TableOptions { history_ns: Some(0), ..table(MergeMode::Append) };
+    db.create_table("ticks", no_history).unwrap();
+    let write = |hour: i64| {
+        db.write(rows(MergeMode::Append, &[(hour * HOUR_NS, "A", 1.0)])).unwrap();
+        db.flush().unwrap();
+    };
+    // Two windows; the second merge of the first one applies the deletion there, and not in the other.
+    write(0);
+    write(5);
+    db.delete("ticks", &Predicate::all(), TimeRange::ALL).unwrap();
+    write(0);
+    db.inner.maintenance.compact(false).unwrap();
+    assert_eq!(all(&db), [row("A", 0, 1.0)]);
+    clock.set_wall_ns(1_600_000_000_000_000_000);
+    db.compact().unwrap();
+    assert_eq!(all(&db), [row("A", 0, 1.0)]);
+}

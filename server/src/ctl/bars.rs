@@ -62,7 +62,7 @@ pub(super) struct Bars<'a> {
 }
 
 pub(super) fn run(args: &BarsArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let scan =
         ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range());
     let volume = args.volume.as_deref().map(|name| (name, args.volume_kind));

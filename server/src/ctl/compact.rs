@@ -13,7 +13,7 @@ pub(super) struct CompactArgs {
 }
 
 pub(super) fn run(args: &CompactArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data.data)?;
+    let db = open::for_writing(&args.data)?;
     let report = db.compact()?;
     db.close()?;
     print(&format!(

@@ -65,7 +65,7 @@ pub(super) fn run(args: &CreateArgs) -> CtlResult<()> {
         mode: SchemaMode::Strict,
         ..TableOptions::default()
     };
-    let db = open::or_create(&args.data.data)?;
+    let db = open::or_create(&args.data)?;
     db.create_table(&args.table, options)?;
     db.close()?;
     print(&format!("created table {}\n", args.table))

@@ -33,7 +33,7 @@ struct Seen {
 }
 
 pub(super) fn run(args: &DescribeArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let schema = db.table_schema(&args.table)?;
     let stats =
         db.stats().tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();

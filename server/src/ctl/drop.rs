@@ -20,7 +20,7 @@ pub(super) struct DropArgs {
 }
 
 pub(super) fn run(args: &DropArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data.data)?;
+    let db = open::for_writing(&args.data)?;
     db.table_schema(&args.table)?;
     let stats = db.stats();
     let rows =

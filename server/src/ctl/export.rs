@@ -33,7 +33,7 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {

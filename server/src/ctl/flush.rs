@@ -13,7 +13,7 @@ pub(super) struct FlushArgs {
 }
 
 pub(super) fn run(args: &FlushArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data.data)?;
+    let db = open::for_writing(&args.data)?;
     let before = memory_rows(&db);
     db.flush()?;
     let stats = db.stats();

@@ -27,7 +27,7 @@ pub(super) struct LatestArgs {
 }
 
 pub(super) fn run(args: &LatestArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {

@@ -13,6 +13,42 @@ pub(super) struct DataArg {
     /// The database's directory
     #[arg(long, env = "CHRONOLITH_DATA", value_name = "DIR")]
     pub(super) data: PathBuf,
+
+    /// Memory that the database may use: bytes, or with KiB, MiB, GiB. A quarter of the machine's by default
+    #[arg(long, env = "CHRONOLITH_MEMORY", value_name = "SIZE", value_parser = parse_size)]
+    pub(super) memory: Option<usize>,
+}
+
+impl DataArg {
+    /// The database in `data`, with the default memory.
+    pub(super) fn at(data: &Path) -> Self {
+        Self { data: data.to_path_buf(), memory: None }
+    }
+
+    fn options(&self) -> Options {
+        Options { memory_bytes: self.memory, ..Options::new(&self.data) }
+    }
+}
+
+/// The least memory that a database is given: below it batches would not fit.
+const MEMORY_BYTES_MIN: usize = 64 << 20;
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let factor = match unit {
+        "" | "B" => 1,
+        "KiB" | "K" | "k" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err(format!("unknown unit {unit:?}: write KiB, MiB or GiB")),
+    };
+    let count: usize = digits.trim().parse().map_err(|_| "not a number of bytes".to_owned())?;
+    let bytes = count.checked_mul(factor).ok_or("more than this machine can address")?;
+    if bytes < MEMORY_BYTES_MIN {
+        return Err(format!("less than the {} MiB that a database needs", MEMORY_BYTES_MIN >> 20));
+    }
+    Ok(bytes)
 }
 
 /// Whether anything is at `dir`; an empty directory counts as nothing.
@@ -41,9 +77,9 @@ fn require(dir: &Path) -> CtlResult<()> {
 ///
 /// # Errors
 /// `NotFound` where nothing is; the engine's.
-pub(super) fn for_reading(dir: &Path) -> CtlResult<Db> {
-    require(dir)?;
-    let db = Db::open_read_only(Options::new(dir).existing())?;
+pub(super) fn for_reading(data: &DataArg) -> CtlResult<Db> {
+    require(&data.data)?;
+    let db = Db::open_read_only(data.options().existing())?;
     if let Some(damage) = &db.recovery().damage {
         remark(&format!(
             "warning: the log is damaged, rows behind the damage are not seen: {damage}"
@@ -56,9 +92,9 @@ pub(super) fn for_reading(dir: &Path) -> CtlResult<Db> {
 ///
 /// # Errors
 /// `NotFound` where nothing is; the engine's.
-pub(super) fn for_writing(dir: &Path) -> CtlResult<Db> {
-    require(dir)?;
-    let db = Db::open(Options::new(dir).existing())?;
+pub(super) fn for_writing(data: &DataArg) -> CtlResult<Db> {
+    require(&data.data)?;
+    let db = Db::open(data.options().existing())?;
     tell_recovery(&db);
     Ok(db)
 }
@@ -67,8 +103,8 @@ pub(super) fn for_writing(dir: &Path) -> CtlResult<Db> {
 ///
 /// # Errors
 /// The engine's.
-pub(super) fn or_create(dir: &Path) -> CtlResult<Db> {
-    let db = Db::open(Options::new(dir))?;
+pub(super) fn or_create(data: &DataArg) -> CtlResult<Db> {
+    let db = Db::open(data.options())?;
     tell_recovery(&db);
     Ok(db)
 }

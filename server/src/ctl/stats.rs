@@ -23,7 +23,7 @@ pub(super) struct StatsArgs {
 }
 
 pub(super) fn run(args: &StatsArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let stats = db.stats();
     match args.format {
         ReportFormat::Table => print(&as_text(&stats)?),

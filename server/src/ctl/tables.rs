@@ -22,7 +22,7 @@ pub(super) struct TablesArgs {
 }
 
 pub(super) fn run(args: &TablesArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let stats = db.stats();
     let columns = [
         out_column("table", ColumnKind::Text),

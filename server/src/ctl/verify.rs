@@ -17,7 +17,7 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data.data)?;
+    let db = open::for_reading(&args.data)?;
     let mut report = db.verify()?;
     add_log_damage(&mut report, &db, args);
     print(&describe(&report))?;

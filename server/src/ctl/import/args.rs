@@ -144,11 +144,11 @@ impl Settings {
 }
 
 impl ImportArgs {
-    /// The directory, the files, and the rest.
+    /// The database, the files, and the rest.
     ///
     /// # Errors
     /// `Invalid` for arguments that contradict one another.
-    pub(super) fn resolve(self) -> CtlResult<(PathBuf, Vec<PathBuf>, Settings)> {
+    pub(super) fn resolve(self) -> CtlResult<(DataArg, Vec<PathBuf>, Settings)> {
         let constants: Vec<_> =
             self.tag.iter().map(|text| constant(text)).collect::<CtlResult<_>>()?;
         let settings = Settings {
@@ -167,7 +167,7 @@ impl ImportArgs {
             null_text: self.null,
         };
         check(&settings)?;
-        Ok((self.data.data, self.files, settings))
+        Ok((self.data, self.files, settings))
     }
 }
 

@@ -21,7 +21,6 @@ mod source;
 mod stream;
 mod survey;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -34,6 +33,7 @@ pub(super) use compare::{progress, row_hash, row_hashes};
 pub(super) use load::Committed;
 pub(super) use report::{Report, Summary, count, seconds};
 
+use super::open::DataArg;
 use super::{CtlError, CtlResult, open, print};
 use crate::text::progress::Progress;
 use identity::Identity;
@@ -48,16 +48,18 @@ pub(super) const CHUNK_BYTES: usize = 16 << 20;
 const FILES_AT_ONCE: usize = 4;
 
 pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
-    let (dir, files, settings) = args.resolve()?;
+    let (data, files, settings) = args.resolve()?;
     let report = Report::on_standard_output();
     if let Some(stream) = source::the_stream(&files)? {
-        return stream::run(&dir, stream, &settings, &report);
+        return stream::run(&data, stream, &settings, &report);
     }
     // A database that is not there yet is made only once the files were found good; one whose making was
     // interrupted is made whole.
-    let db = if open::is_there(&dir) { Some(open::or_create(&dir)?) } else { None };
-    let prepared = prepare(db, &dir, &files, &settings, &report)?;
+    let db = if open::is_there(&data.data) { Some(open::or_create(&data)?) } else { None };
+    let prepared = prepare(db, &data, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
+    // Segments are smaller than the log, and open at once.
+    prepared.db.flush()?;
     prepared.db.close()?;
     print(&summary.text(&settings, prepared.schema.merge))
 }
@@ -76,7 +78,7 @@ pub(super) struct Prepared {
 /// Every reason for which nothing may be committed.
 pub(super) fn prepare(
     db: Option<Db>,
-    dir: &Path,
+    data: &DataArg,
     files: &[std::path::PathBuf],
     settings: &Settings,
     report: &Report,
@@ -89,7 +91,7 @@ pub(super) fn prepare(
     report.schema(&plan, settings, existing.as_deref(), &surveys);
     let db = match db {
         Some(db) => db,
-        None => open::or_create(dir)?,
+        None => open::or_create(data)?,
     };
     let schema = match existing {
         Some(schema) => schema,

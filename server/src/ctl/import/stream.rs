@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chronolith_engine::model::TableSchema;
 
+use super::super::open::DataArg;
 use super::super::{CtlError, CtlResult, open, print};
 use super::args::Settings;
 use super::layout::read_layout;
@@ -29,8 +30,13 @@ const INFER_BYTES: usize = 256 << 20;
 ///
 /// # Errors
 /// As an import of files; an error after the first commit says what is in the table.
-pub(super) fn run(dir: &Path, path: &Path, settings: &Settings, report: &Report) -> CtlResult<()> {
-    let db = if open::is_there(dir) { Some(open::or_create(dir)?) } else { None };
+pub(super) fn run(
+    data: &DataArg,
+    path: &Path,
+    settings: &Settings,
+    report: &Report,
+) -> CtlResult<()> {
+    let db = if open::is_there(&data.data) { Some(open::or_create(data)?) } else { None };
     let existing = existing_table(db.as_ref(), settings)?;
     let known = Known::new(settings, existing.as_deref())?;
     let mut input = Input::open(path)?;
@@ -41,7 +47,7 @@ pub(super) fn run(dir: &Path, path: &Path, settings: &Settings, report: &Report)
     report.schema_of(&plan, settings, existing.as_deref(), &[&name]);
     let db = match db {
         Some(db) => db,
-        None => open::or_create(dir)?,
+        None => open::or_create(data)?,
     };
     let schema: Arc<TableSchema> = match existing {
         Some(schema) => schema,

@@ -8,6 +8,7 @@ use chronolith_engine::Db;
 use chronolith_engine::read::ScanRequest;
 
 use super::super::import::{self, Prepared, Report, Settings};
+use super::super::open::DataArg;
 use super::super::{CtlError, CtlResult, print};
 use super::guess::guess;
 use super::show;
@@ -23,7 +24,7 @@ const WRITE_NS: i64 = 300_000_000;
 /// Those of an import.
 pub(super) fn write(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let (settings, _) = guess_first(files)?;
-    let prepared = import::prepare(None, dir, files, &settings, &Report::silent())?;
+    let prepared = import::prepare(None, &DataArg::at(dir), files, &settings, &Report::silent())?;
     import::load_files_at_once(&prepared, &settings, &|committed| {
         acknowledge(&format!("{} {}", committed.source_rows, committed.file))
     })?;
@@ -44,7 +45,8 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let chunks = witnessed.lines.len() - usize::from(!witnessed.was_writing);
     let acknowledged = acknowledged(&witnessed.lines);
     let (db, open_ns) = show::reopen(dir)?;
-    let prepared = import::prepare(Some(db), dir, files, &settings, &Report::silent())?;
+    let prepared =
+        import::prepare(Some(db), &DataArg::at(dir), files, &settings, &Report::silent())?;
     let kept = compare(&prepared, &settings, &acknowledged)?;
     show::killed(kept.acknowledged, &format!("{chunks} chunks"), &witnessed)?;
     show::intact(kept.acknowledged, kept.found, open_ns, "none twice")?;

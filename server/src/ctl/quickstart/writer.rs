@@ -8,7 +8,8 @@ use std::thread;
 use chronolith_engine::Db;
 use chronolith_engine::model::{Batch, FieldType, TableOptions};
 
-use super::super::{CtlError, CtlResult, open};
+use super::super::open::{self, DataArg};
+use super::super::{CtlError, CtlResult};
 use super::generator::{PRODUCER_COUNT, Stream, producer_name};
 use super::{TABLE, WriterArgs, files};
 
@@ -19,7 +20,7 @@ pub(super) const DONE: &str = "done";
 
 pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
     if args.files.is_empty() {
-        let db = open::or_create(&args.data)?;
+        let db = open::or_create(&DataArg::at(&args.data))?;
         generated(&db, args.seed)?;
     } else {
         files::write(&args.data, &args.files)?;
