@@ -207,7 +207,7 @@ fn a_damaged_segment_is_named() {
     place.import("x.csv", csv, "").ok();
     place.words("compact").ok();
     assert!(place.words("verify").ok().contains("no damage"));
-    let segment = largest_file(&place.db());
+    let segment = largest_file(&place.db().join("segments"));
     let mut bytes = std::fs::read(&segment).unwrap();
     let at = bytes.len() / 2;
     bytes[at] ^= 1;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use chronolith_engine::model::{Batch, RowBuilder};
 use chronolith_engine::{Db, Options};
 use serde_json::Value;
 
@@ -161,15 +162,20 @@ fn rows_that_were_replaced_are_not_described() {
 #[test]
 fn flush_and_compact_change_no_answer() {
     let place = ticks();
+    // Another program wrote a row and ended without a flush.
+    let db = Db::open(Options::new(place.db())).unwrap();
+    let fields = [("p", 1_i64.into()), ("size", 1_i64.into())];
+    let row = RowBuilder::new("t").row(1_000_000_000, &[("sym", "A")], &fields);
+    db.write(Batch::new().with(row.build().unwrap())).unwrap();
+    db.close().unwrap();
     let before = place.export();
-    assert!(place.words("flush").ok().contains("flushed 6 rows"));
+    assert!(before.contains("\n1970-01-01T00:00:01Z,A,1,1,\n"), "{before}");
+    assert!(place.words("flush").ok().contains("flushed 1 rows"));
+    assert!(place.words("flush").ok().contains("flushed 0 rows"));
     assert_eq!(place.export(), before);
-    place.import("more.csv", "ts,sym,p,size,total\n1,A,1,1,1\n", "--tags sym").ok();
-    let with_more = place.export();
     place.words("compact").ok();
-    assert_eq!(place.export(), with_more);
+    assert_eq!(place.export(), before);
     assert!(place.words("verify").ok().contains("no damage"));
-    assert_eq!(with_more.lines().count(), before.lines().count() + 1);
 }
 
 #[test]

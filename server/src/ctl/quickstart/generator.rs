@@ -20,7 +20,7 @@ pub(super) const PRODUCER_COUNT: usize = 4;
 /// Rows of a batch.
 const BATCH_ROWS: usize = 500;
 /// How long ticks are written.
-const WRITE_NS: i64 = 4_000_000_000;
+const WRITE_NS: i64 = 2_500_000_000;
 
 const SYMBOLS: [[&str; 2]; PRODUCER_COUNT] =
     [["ACME", "BOLT"], ["CRUX", "DYNE"], ["ECHO", "FLUX"], ["GRID", "HALO"]];

@@ -14,7 +14,7 @@ use super::generator::{PRODUCER_COUNT, Stream, producer_name};
 use super::{TABLE, WriterArgs, files};
 
 /// Batches after which a producer stops: bounds memory and disk on a machine that is very fast.
-const BATCHES_MAX: u64 = 4_000;
+const BATCHES_MAX: u64 = 20_000;
 /// What is said when everything is written.
 pub(super) const DONE: &str = "done";
 
