@@ -3,10 +3,12 @@
 
 usage: kill_import.py CHRONOLITH KILLS WORKDIR FILE.csv.gz...
 
-Rounds: a fresh database, import and kill until an import gets through, then export and compare row by row
-(equal_export.py). Goes on until KILLS imports were killed. A small memory budget makes flushes and merges happen
+First an import that nobody kills, exported and compared with the files row by row (equal_export.py). Then rounds: a
+fresh database, import and kill until an import gets through, export, and compare with the first export byte by byte.
+Goes on until KILLS imports were killed. A small memory budget makes flushes and merges happen
 during the import. Prints the seed; the environment variable CHRONOLITH_SEED replays the moments.
 """
+import filecmp
 import os
 import random
 import shutil
@@ -50,22 +52,28 @@ def main(program, kills, workdir, files):
     moments = random.Random(seed)
     os.environ.setdefault("CHRONOLITH_MEMORY", "192MiB")
     data, export = os.path.join(workdir, "db"), os.path.join(workdir, "export.csv")
+    right = os.path.join(workdir, "right.csv")
+    export_command = [program, "export", "--data", data, "--table", "ticks", "-o"]
     shutil.rmtree(data, ignore_errors=True)
     start = time.monotonic()
     subprocess.run(import_command(program, data, files), check=True, stdout=subprocess.DEVNULL)
     longest = time.monotonic() - start
     print(f"an import takes {longest:.1f} s", flush=True)
+    subprocess.run([*export_command, right], check=True)
+    equal_export.main(right, files)
     killed = rounds = 0
     while killed < kills:
         shutil.rmtree(data, ignore_errors=True)
         killed += one_round(program, data, files, moments, longest, kills - killed)
         rounds += 1
-        subprocess.run([program, "export", "--data", data, "--table", "ticks", "-o", export], check=True)
-        equal_export.main(export, files)
+        subprocess.run([*export_command, export], check=True)
+        if not filecmp.cmp(right, export, shallow=False):
+            sys.exit(f"round {rounds}: {export} differs from {right}")
         subprocess.run([program, "verify", "--data", data], check=True, stdout=subprocess.DEVNULL)
         print(f"round {rounds}: {killed} imports killed so far", flush=True)
     shutil.rmtree(data, ignore_errors=True)
     os.remove(export)
+    os.remove(right)
     print(f"{killed} imports killed in {rounds} rounds: every row there, none twice")
 
 
