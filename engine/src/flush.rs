@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chronolith_codec::Effort;
 
 use crate::error::Result;
+use crate::format::names;
 use crate::limits::PARTITION_SHIFT_COUNT_MAX;
 use crate::memtable::{Memtable, SortedRows};
 use crate::merge::{MemorySource, RowSource, SeriesMerge};
@@ -14,6 +15,9 @@ use crate::model::{ColumnId, FieldType, FileId, Sequence, SeriesKey, TableSchema
 use crate::rng::Rng;
 use crate::segment::{SegmentInfo, SegmentSpec, SegmentWriter};
 use crate::vfs::Vfs;
+
+/// Windows that one flush may write beyond those that are full.
+const STRAY_WINDOW_COUNT: u64 = 8;
 
 /// Where segments are written.
 #[derive(Clone)]
@@ -45,6 +49,16 @@ impl SegmentTarget {
             tombstones_through: Sequence::ZERO,
         }
     }
+
+    /// Removes segments that were written and will not be installed. What cannot be removed is, at the next opening.
+    pub fn remove(&self, segments: &[SegmentInfo]) {
+        for segment in segments {
+            let path = self.folder.join(names::segment_file(segment.file_id));
+            if let Err(error) = self.vfs.remove(&path) {
+                tracing::warn!(%error, "a segment that nobody owns stays until the next opening");
+            }
+        }
+    }
 }
 
 /// The fields of a table, as readers and writers of rows take them.
@@ -56,7 +70,7 @@ pub fn columns_of(schema: &TableSchema) -> Vec<(ColumnId, FieldType)> {
 /// Writes the rows of `memtables`, oldest first, all of the table `schema`.
 ///
 /// # Errors
-/// `Io`: segments that were finished have no owner then, and are removed at the next opening.
+/// `Io`; segments that were finished are removed.
 #[tracing::instrument(level = "info", skip_all, fields(table = %schema.name))]
 pub fn write_segments(
     target: &SegmentTarget,
@@ -81,13 +95,20 @@ pub fn write_segments(
     let sorted: Vec<SortedRows> = memtables.iter().map(|one| one.sorted(&columns)).collect();
     let mut written = Vec::new();
     for window in choose_windows(&hours, target.window_rows_min) {
-        written.push(write_window(target, schema, memtables, &sorted, window)?);
+        match write_window(target, schema, memtables, &sorted, window) {
+            Ok(info) => written.push(info),
+            Err(error) => {
+                target.remove(&written);
+                return Err(error);
+            }
+        }
     }
     Ok(written)
 }
 
 /// The windows that rows go into: `hours` holds rows by the start of their hour. The narrowest width is taken at which nine rows of ten lie
-/// in windows with at least `rows_min` rows (or, where there are fewer rows in all, in one window): a few stray times do not widen it.
+/// in windows with at least `rows_min` rows (or, where there are fewer rows in all, in one window): a few stray times do not widen it, but
+/// many do: there are at most [`STRAY_WINDOW_COUNT`] windows more than full ones.
 #[must_use]
 pub fn choose_windows(hours: &BTreeMap<i64, u64>, rows_min: u64) -> Vec<Window> {
     let total: u64 = hours.values().sum();
@@ -100,7 +121,8 @@ pub fn choose_windows(hours: &BTreeMap<i64, u64>, rows_min: u64) -> Vec<Window> 
             *chosen.entry(Window::of(*start, shift).start_ns).or_default() += rows;
         }
         let settled: u64 = chosen.values().filter(|rows| **rows >= enough).sum();
-        if settled >= total - total / 10 {
+        let few = chosen.len() as u64 <= STRAY_WINDOW_COUNT + total / rows_min.max(1);
+        if settled >= total - total / 10 && few {
             break;
         }
         shift += 1;
@@ -164,6 +186,13 @@ mod tests {
     fn few_rows_share_one_window() {
         let found = choose_windows(&hours(&[(0, 5), (1, 5), (2, 5)]), 1_000_000);
         assert_eq!(found, [Window::of(0, 2)]);
+    }
+
+    #[test]
+    fn many_stray_times_share_wide_windows() {
+        let mut rows: Vec<(i64, u64)> = (1..3_600).map(|at| (at * 7, 1)).collect();
+        rows.push((0, 36_400));
+        assert!(choose_windows(&hours(&rows), 1_000_000).len() <= 8);
     }
 
     #[test]

@@ -478,9 +478,9 @@ impl World {
                 let deleted = db.delete(table, &predicate, range);
                 if let (Ok(deleted), false) = (&deleted, self.profile.fails) {
                     let expected = model.tables[table].select(query).len() as u64;
-                    if deleted.row_count != expected {
+                    if deleted.row_count != Some(expected) {
                         return Err(format!(
-                            "{} rows deleted, expected {expected}",
+                            "{:?} rows deleted, expected {expected}",
                             deleted.row_count
                         ));
                     }

@@ -63,7 +63,7 @@ pub(super) fn under_limit(what: &str, found: usize, limit: usize) -> Result<()> 
     if found <= limit {
         return Ok(());
     }
-    let unit = if what.ends_with("name") { "bytes" } else { "" };
+    let unit = if what.ends_with("name") { "bytes" } else { "columns" };
     let (found, limit) = (found as u64, limit as u64);
     Err(Error::OverLimit { what: what.to_owned(), found, limit, unit, row: None })
 }

@@ -40,7 +40,10 @@ impl Catalog {
     pub fn get(&self, name: &str) -> Result<&Arc<TableSchema>> {
         self.find(name).ok_or_else(|| Error::UnknownTable {
             table: name.to_owned(),
-            known: nearest::nearest(name, self.names()),
+            known: nearest::nearest(
+                name,
+                self.names().filter(|known| !known.starts_with(SYSTEM_TABLE_PREFIX)),
+            ),
         })
     }
 

@@ -32,6 +32,8 @@ use crate::wal::Record;
 const IDLE_MS: u64 = 20;
 /// Milliseconds for which a write waits for memory before it is refused.
 const PRESSURE_WAIT_MS: u64 = 30_000;
+/// Milliseconds after which it looks again by itself.
+const PRESSURE_SLICE_MS: u64 = 100;
 
 /// What the pipeline works with.
 pub struct Parts {
@@ -302,7 +304,12 @@ impl Pipeline {
                 grant = self.budget.grant(bytes, "rows in memory");
                 grant.is_ok() || self.check_open().is_err()
             };
-            self.executor.wait_until(&self.changed, Some(PRESSURE_WAIT_MS), &mut ready);
+            // In slices: a reader that lets go of a memtable tells nobody.
+            for _ in 0..PRESSURE_WAIT_MS / PRESSURE_SLICE_MS {
+                if self.executor.wait_until(&self.changed, Some(PRESSURE_SLICE_MS), &mut ready) {
+                    break;
+                }
+            }
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
         self.check_open()?;

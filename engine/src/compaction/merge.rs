@@ -12,7 +12,7 @@ use crate::model::{ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSche
 use crate::segment::{SegmentInfo, SegmentReader, SegmentWriter};
 use crate::tombstone::Tombstone;
 
-/// Free bytes that a merge leaves on the disk, so that the log can go on.
+/// Free bytes that a merge leaves on the disk, so that the log can go on; a quarter of what is free where that is less.
 const RESERVE_BYTES: u64 = 64 << 20;
 
 /// What a merge takes.
@@ -39,13 +39,16 @@ pub fn merge_segments(
     input: &MergeInput<'_>,
 ) -> Result<Option<SegmentInfo>> {
     check_room(target, input)?;
-    let applied: Vec<Tombstone> =
-        input.tombstones.iter().filter(|one| one.sequence <= input.horizon).cloned().collect();
-    let mut spec = target.spec(input.schema, input.window, Effort::Dense);
     let before = input.readers.iter().map(|reader| reader.info().tombstones_through);
-    spec.tombstones_through = before.max().unwrap_or_default();
+    let before = before.max().unwrap_or_default();
+    // Never less than an input serves: the clock may have jumped back since, and its tombstones must reach the other inputs' rows.
+    let horizon = input.horizon.max(before);
+    let applied: Vec<Tombstone> =
+        input.tombstones.iter().filter(|one| one.sequence <= horizon).cloned().collect();
+    let mut spec = target.spec(input.schema, input.window, Effort::Dense);
+    spec.tombstones_through = before;
     if input.schema.merge.replaces() || !applied.is_empty() {
-        spec.tombstones_through = spec.tombstones_through.max(input.horizon);
+        spec.tombstones_through = horizon;
     }
     let mut writer = SegmentWriter::create(target.vfs.as_ref(), &target.folder, spec)?;
     for reader in &input.readers {
@@ -56,7 +59,7 @@ pub fn merge_segments(
     let mut row_count = 0;
     let mut cursors: Vec<u32> = vec![0; input.readers.len()];
     while let Some(key) = least_key(&input.readers, &cursors)? {
-        row_count += merge_series(input, &applied, &key, &mut cursors, &mut writer)?;
+        row_count += merge_series(input, (&applied, horizon), &key, &mut cursors, &mut writer)?;
     }
     if row_count == 0 {
         return Ok(None);
@@ -67,11 +70,11 @@ pub fn merge_segments(
 fn check_room(target: &SegmentTarget, input: &MergeInput<'_>) -> Result<()> {
     let need: u64 = input.readers.iter().map(|reader| reader.info().len_bytes).sum();
     let free = target.vfs.free_bytes(&target.folder)?;
-    if free >= need + RESERVE_BYTES {
+    let reserve = RESERVE_BYTES.min(free / 4);
+    if free >= need + reserve {
         return Ok(());
     }
-    let text =
-        format!("a merge of {need} bytes needs them free beside {RESERVE_BYTES}, {free} are");
+    let text = format!("a merge of {need} bytes needs them free beside {reserve}, {free} are");
     Err(no_room(&target.folder, text))
 }
 
@@ -98,7 +101,7 @@ fn least_key(readers: &[Arc<SegmentReader>], cursors: &[u32]) -> Result<Option<S
 
 fn merge_series(
     input: &MergeInput<'_>,
-    applied: &[Tombstone],
+    (applied, horizon): (&[Tombstone], Sequence),
     key: &SeriesKey,
     cursors: &mut [u32],
     writer: &mut SegmentWriter<'_>,
@@ -121,7 +124,7 @@ fn merge_series(
     let hidden_by: Vec<Tombstone> =
         applied.iter().filter(|one| one.covers_series(key)).cloned().collect();
     let mut merge = SeriesMerge::new(types, sources);
-    let mut resolver = Resolver::new(input.schema.merge, input.horizon);
+    let mut resolver = Resolver::new(input.schema.merge, horizon);
     let mut row_count = 0;
     let mut write = |rows: Option<RowChunk>| -> Result<()> {
         let Some(rows) = rows.filter(|rows| rows.row_count() > 0) else { return Ok(()) };

@@ -54,7 +54,13 @@ impl Maintenance {
         for (table, memtables) in frozen.tables.iter().filter(|(_, some)| !some.is_empty()) {
             // The rows of a table that was dropped meanwhile go with it.
             let Some(schema) = frozen.catalog.by_id(*table) else { continue };
-            added.extend(flush::write_segments(&self.target, schema, memtables)?);
+            match flush::write_segments(&self.target, schema, memtables) {
+                Ok(segments) => added.extend(segments),
+                Err(error) => {
+                    self.target.remove(&added);
+                    return Err(error);
+                }
+            }
         }
         let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
         if nothing {
@@ -98,7 +104,7 @@ impl Maintenance {
         if floor > version.log_floor {
             changes.push(Change::LogFloor(floor));
         }
-        self.commit(&changes)?;
+        self.commit_or_remove(&changes, &added)?;
         let handles: Vec<_> = added.into_iter().map(|info| self.handle(info)).collect();
         let done: Vec<_> = frozen.tables.iter().flat_map(|(_, some)| some.clone()).collect();
         let gone = self.state.install(&handles, &removed, &done, &|_| false);
@@ -125,6 +131,20 @@ impl Maintenance {
         self.manifest.commit(changes).inspect_err(|error| {
             if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
                 self.pipeline.poison(&format!("the manifest refused an edit: {error}"));
+            }
+        })
+    }
+
+    /// The same; where the edit certainly was not made, the segments that it adds are removed: a retry writes others.
+    fn commit_or_remove(
+        &self,
+        changes: &[Change],
+        added: &[Arc<crate::segment::SegmentInfo>],
+    ) -> Result<Arc<Version>> {
+        self.commit(changes).inspect_err(|error| {
+            if matches!(error, Error::Io { .. }) {
+                let added: Vec<_> = added.iter().map(|info| info.as_ref().clone()).collect();
+                self.target.remove(&added);
             }
         })
     }
@@ -231,7 +251,8 @@ impl Maintenance {
                 .iter()
                 .map(|sequence| Change::TombstoneRemoved { table: schema.id, sequence: *sequence }),
         );
-        self.commit(&changes)?;
+        let added: Vec<_> = merged.iter().cloned().collect();
+        self.commit_or_remove(&changes, &added)?;
         report.segments_before += plan.inputs.len() as u64;
         report.bytes_before += plan.inputs.iter().map(|input| input.len_bytes).sum::<u64>();
         report.segments_after += u64::from(merged.is_some());

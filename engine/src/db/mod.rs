@@ -187,11 +187,15 @@ impl Db {
         let before = Sequence { counter: sequence.counter - 1, ..sequence };
         let request =
             ScanRequest::new(table).predicate(predicate.clone()).range(range).columns(&[]);
-        let mut row_count = 0;
-        for batch in self.snapshot().back_to(before).scan(&request)? {
-            row_count += batch?.row_count() as u64;
-        }
-        Ok(DeleteOutcome { sequence, row_count })
+        let count = || -> Result<u64> {
+            let mut scan = self.snapshot().back_to(before).scan(&request)?;
+            scan.try_fold(0, |sum, batch| Ok(sum + batch?.row_count() as u64))
+        };
+        // The deletion is committed: a count that fails is no failure of it.
+        let row_count = count().inspect_err(|error| {
+            tracing::warn!(%error, "the rows of a deletion could not be counted");
+        });
+        Ok(DeleteOutcome { sequence, row_count: row_count.ok() })
     }
 
     /// Everything that is committed by now.

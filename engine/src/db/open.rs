@@ -16,6 +16,7 @@ use crate::flush::SegmentTarget;
 use crate::format::names;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
 use crate::model::{Rows, Sequence};
+use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
 use crate::wal::{self, RawRecord, Record, Recovery};
@@ -284,6 +285,11 @@ fn remove_orphans(vfs: &dyn Vfs, dir: &Path, version: &Version) -> Result<()> {
     }
     // The folder's own name may not be durable either, if its making was cut short.
     vfs.sync_dir(dir)?;
+    if let Some(missing) = version.all_segments().find(|one| !is_whole(vfs, &folder, one)) {
+        // The manifest may have lost its end: what it does not name may be what took the missing one's place.
+        tracing::warn!(segment = %missing.file_id, "a segment is missing or cut: unknown segments are kept");
+        return Ok(());
+    }
     for name in vfs.list(&folder)? {
         let known = names::parse_segment_file(&name)
             .map(|id| version.all_segments().any(|segment| segment.file_id == id));
@@ -293,6 +299,12 @@ fn remove_orphans(vfs: &dyn Vfs, dir: &Path, version: &Version) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_whole(vfs: &dyn Vfs, folder: &Path, info: &SegmentInfo) -> bool {
+    let path = folder.join(names::segment_file(info.file_id));
+    let len = vfs.open(&path, OpenMode::Read).and_then(|file| file.len_bytes());
+    matches!(len, Ok(len) if len == info.len_bytes)
 }
 
 fn report(recovered: &Recovery, last: Sequence) -> RecoveryReport {

@@ -9,8 +9,9 @@ use crate::model::{Sequence, TimeRange};
 pub struct DeleteOutcome {
     /// The deletion's place in commit order.
     pub sequence: Sequence,
-    /// Rows that were seen before and are not any more.
-    pub row_count: u64,
+    /// Rows that were seen before and are not any more; none where they could not be counted (damage, a table dropped meanwhile): the
+    /// deletion holds all the same.
+    pub row_count: Option<u64>,
 }
 
 /// What opening found.

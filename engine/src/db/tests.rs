@@ -123,7 +123,7 @@ fn deletions_hide_what_was_there_and_nothing_later() {
     db.flush().unwrap();
     let outcome =
         db.delete("ticks", &Predicate::tag("symbol", "A"), TimeRange::new(0, 11)).unwrap();
-    assert_eq!(outcome.row_count, 1);
+    assert_eq!(outcome.row_count, Some(1));
     db.write(rows(mode, &[(10, "A", 7.0)])).unwrap();
     let expected = [row("A", 10, 7.0), row("A", 11, 1.5), row("B", 10, 2.0)];
     assert_eq!(all(&db), expected);

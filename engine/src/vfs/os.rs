@@ -183,11 +183,39 @@ fn lock_exclusively(
         if flock(file, FlockOperation::NonBlockingLockExclusive).map_err(failed)? {
             return Ok(());
         }
-        "readers (shared lock)".to_owned()
+        readers_of(file)
     } else {
         read_holder(file)
     };
     Err(Error::Locked { path: path.into(), holder })
+}
+
+/// The processes that hold a shared lock of the file, as far as the system tells (Linux: /proc/locks, proc(5)).
+fn readers_of(file: &fs::File) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let inode = file.metadata().map_or(0, |metadata| metadata.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let own = std::process::id().to_string();
+    let mut readers: Vec<&str> = locks.lines().filter_map(|line| reader_in(line, inode)).collect();
+    // This process took the lock itself, to learn that the others are readers.
+    if let Some(at) = readers.iter().position(|pid| *pid == own) {
+        readers.remove(at);
+    }
+    readers.dedup();
+    match readers.as_slice() {
+        [] => "readers (shared lock)".to_owned(),
+        [one] => format!("process {one}, which reads"),
+        more => format!("processes {}, which read", more.join(", ")),
+    }
+}
+
+/// The process id in a line such as `1: FLOCK  ADVISORY  READ 4711 08:01:1234 0 EOF`, where it is of this inode.
+fn reader_in(line: &str, inode: u64) -> Option<&str> {
+    let mut words = line.split_whitespace().skip(1);
+    let (kind, _, mode) = (words.next()?, words.next()?, words.next()?);
+    let (pid, place) = (words.next()?, words.next()?);
+    let found: u64 = place.rsplit(':').next()?.parse().ok()?;
+    (kind == "FLOCK" && mode == "READ" && found == inode).then_some(pid)
 }
 
 /// Writes the holder's text, for messages alone: the lock is the kernel's, so a full disk must not refuse it.

@@ -59,6 +59,9 @@ impl LogWriter {
         let path = folder.join(names::log_file(header.number, header.file_id));
         let file = vfs.open(&path, OpenMode::Create)?;
         let (bytes, checksum) = header.encode();
+        // A small part of what is free: preparing must not fill the disk.
+        let free_bytes = vfs.free_bytes(folder).unwrap_or(u64::MAX);
+        let prepare_bytes = prepare_bytes.min(free_bytes / 32);
         let prepared_bytes = match fill(file.as_ref(), &bytes, prepare_bytes) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -205,7 +208,12 @@ fn fill(file: &dyn File, header: &[u8], prepare_bytes: u64) -> Result<u64> {
         let len = usize::try_from(prepare_bytes - at).unwrap_or(usize::MAX).min(zeros.len());
         match file.write_at(zeros.get(..len).unwrap_or_default(), at) {
             Ok(()) => at += len as u64,
-            Err(error) if error.is_no_space() => break,
+            Err(error) if error.is_no_space() => {
+                // The last bytes of the disk are for groups, not for zeros.
+                at = header.len() as u64;
+                file.allocate(at)?;
+                break;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -24,8 +24,14 @@ pub(super) fn run(args: &DeleteArgs) -> CtlResult<()> {
     let db = open::for_writing(&args.data)?;
     let outcome = db.delete(&args.table, &args.select.predicate(), args.select.range())?;
     db.close()?;
-    let mut text = format!("deleted {} rows of table {}\n", outcome.row_count, args.table);
-    if outcome.row_count > 0 {
+    let mut text = match outcome.row_count {
+        Some(count) => format!("deleted {count} rows of table {}\n", args.table),
+        None => format!(
+            "deleted rows of table {}; how many could not be counted: see `chronolith verify`\n",
+            args.table
+        ),
+    };
+    if outcome.row_count != Some(0) {
         text.push_str("importing a file with these rows once more needs `import --again`\n");
     }
     print(&text)
