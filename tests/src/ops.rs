@@ -98,7 +98,14 @@ fn value(field: &str, dice: &mut Dice) -> Value {
     }
 }
 
-fn row(dice: &mut Dice, wide: bool) -> RowIn {
+fn row(dice: &mut Dice, wide: bool, few: bool) -> RowIn {
+    if few {
+        // Every version of a handful of rows counts.
+        let mut row = row(dice, false, false);
+        row.time = 400_000 * HOUR_NS + dice.between(0, 1) * MINUTE_NS;
+        row.tags = vec![("symbol".into(), (*dice.pick(&["A", "B"])).to_owned())];
+        return row;
+    }
     let hour = *dice.pick(&[0, 0, 0, 1, 1, 2, 5, 40]);
     let time = 400_000 * HOUR_NS + hour * HOUR_NS + dice.between(0, 3) * MINUTE_NS;
     let mut tags = vec![("symbol".into(), (*dice.pick(&["A", "A", "AB", "B", ""])).to_owned())];
@@ -127,7 +134,8 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
         let name = if extra { "extra" } else { *dice.pick(&TABLES) };
         let rows = if dice.chance(10) { dice.between(10, 40) } else { dice.between(1, 5) };
         let wide = dice.chance(15);
-        let rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide)).collect();
+        let few = profile.forgets && dice.chance(70);
+        let rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide, few)).collect();
         let create = definition(name, profile, dice);
         let create = (!extra || profile.fails).then_some(create);
         tables.push(TableWrite { table: name.to_owned(), create, rows });
