@@ -41,8 +41,7 @@ pub fn merge_segments(
     check_room(target, input)?;
     let before = input.readers.iter().map(|reader| reader.info().tombstones_through);
     let before = before.max().unwrap_or_default();
-    // Never less than an input serves: the clock may have jumped back since, and its tombstones must reach the other inputs' rows.
-    let horizon = input.horizon.max(before);
+    let horizon = input.horizon;
     let applied: Vec<Tombstone> =
         input.tombstones.iter().filter(|one| one.sequence <= horizon).cloned().collect();
     let mut spec = target.spec(input.schema, input.window, Effort::Dense);

@@ -117,10 +117,10 @@ fn a_writer_excludes_all_and_is_named() {
         assert_eq!(holder_of(LockMode::Shared), "process 17 on this host");
         drop(writer);
         let readers = [lock(LockMode::Shared, "").unwrap(), lock(LockMode::Shared, "").unwrap()];
-        assert_eq!(holder_of(LockMode::Exclusive), "readers (shared lock)");
+        assert!(holder_of(LockMode::Exclusive).contains("read"));
         let [one, other] = readers;
         drop(one);
-        assert_eq!(holder_of(LockMode::Exclusive), "readers (shared lock)");
+        assert!(holder_of(LockMode::Exclusive).contains("read"));
         drop(other);
         drop(lock(LockMode::Exclusive, "2").unwrap());
         assert_eq!(read_all(vfs, &path), b"2");

@@ -246,3 +246,25 @@ fn a_torn_tail_is_kept_aside_and_told() {
     assert_eq!(count(&db, &ScanRequest::new("ticks")).unwrap(), 103);
     assert_eq!(db.verify().unwrap().damage, []);
 }
+
+#[test]
+fn segments_stay_where_the_manifest_lost_its_end() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    for time in 0..3 {
+        db.write(rows(MergeMode::Append, &[(time, "A", 1.0)])).unwrap();
+        db.flush().unwrap();
+    }
+    db.compact().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let with = |ending: &str| -> Vec<PathBuf> {
+        vfs.paths().into_iter().filter(|path| path.to_string_lossy().ends_with(ending)).collect()
+    };
+    let merged = with(".seg");
+    assert_eq!(merged.len(), 1);
+    vfs.remove_raw(with(".edit").last().unwrap()).unwrap();
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert_eq!(with(".seg"), merged, "the merged segment has the only copy of the rows");
+    assert!(!db.verify().unwrap().damage.is_empty());
+}
