@@ -1,5 +1,6 @@
 //! `chronolith bars`: open, high, low, close and volume by time bucket.
 
+use chronolith_engine::Db;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::{
     AggregateFunction, AggregateRequest, AggregateRow, Bucket, ScanRequest,
@@ -62,7 +63,10 @@ pub(super) struct Bars<'a> {
 }
 
 pub(super) fn run(args: &BarsArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &BarsArgs) -> CtlResult<()> {
     let scan =
         ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range());
     let volume = args.volume.as_deref().map(|name| (name, args.volume_kind));

@@ -33,11 +33,14 @@ struct Seen {
 }
 
 pub(super) fn run(args: &DescribeArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &DescribeArgs) -> CtlResult<()> {
     let schema = db.table_schema(&args.table)?;
     let stats =
         db.stats().tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();
-    let seen = seen(&db, &schema, &stats)?;
+    let seen = seen(db, &schema, &stats)?;
     match args.format {
         ReportFormat::Table => print(&as_text(&schema, &stats, &seen)),
         ReportFormat::Json => print(&json::text(&as_json(&schema, &stats, &seen))),

@@ -57,6 +57,11 @@ pub enum CtlError {
     /// Verification found damage, which was printed.
     #[error("{0} damaged part(s) found; restore the named files from a backup")]
     Damaged(usize),
+    /// The log is damaged in the middle, so that a result lacks rows; it was given as far as it goes.
+    #[error(
+        "the result is incomplete, as the log is damaged; `chronolith verify` names the file: restore it from a backup"
+    )]
+    Incomplete,
     /// A failure at run time.
     #[error("{0}")]
     Failed(String),
@@ -86,7 +91,7 @@ impl CtlError {
             Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
-            Self::Damaged(_) => 5,
+            Self::Damaged(_) | Self::Incomplete => 5,
             Self::Output(OutputError::Directory { .. }) => 2,
             Self::Output(_) | Self::Write { .. } => 6,
             Self::Failed(_) => 1,

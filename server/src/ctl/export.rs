@@ -1,5 +1,6 @@
 //! `chronolith export`: a table as CSV, streamed.
 
+use chronolith_engine::Db;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::ScanRequest;
 use clap::Args;
@@ -33,7 +34,10 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &ExportArgs) -> CtlResult<()> {
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {

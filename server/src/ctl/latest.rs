@@ -1,5 +1,6 @@
 //! `chronolith latest`: the last row of each series.
 
+use chronolith_engine::Db;
 use chronolith_engine::read::ScanRequest;
 use clap::Args;
 
@@ -27,7 +28,10 @@ pub(super) struct LatestArgs {
 }
 
 pub(super) fn run(args: &LatestArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &LatestArgs) -> CtlResult<()> {
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
     let request = ScanRequest {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chronolith_engine::Db;
 use chronolith_engine::db::{Stats, TableStats};
 use clap::Args;
 use serde_json::{Value, json};
@@ -23,7 +24,10 @@ pub(super) struct StatsArgs {
 }
 
 pub(super) fn run(args: &StatsArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &StatsArgs) -> CtlResult<()> {
     let stats = db.stats();
     match args.format {
         ReportFormat::Table => print(&as_text(&stats)?),

@@ -1,5 +1,6 @@
 //! `chronolith tables`: which tables there are.
 
+use chronolith_engine::Db;
 use chronolith_engine::db::TableStats;
 use clap::Args;
 
@@ -22,7 +23,10 @@ pub(super) struct TablesArgs {
 }
 
 pub(super) fn run(args: &TablesArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    open::read(&args.data, |db| show(db, args))
+}
+
+fn show(db: &Db, args: &TablesArgs) -> CtlResult<()> {
     let stats = db.stats();
     let columns = [
         out_column("table", ColumnKind::Text),

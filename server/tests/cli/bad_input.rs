@@ -1,5 +1,8 @@
 //! Each bad input is refused with an error that names what, where and what to do, and nothing is lost or half done.
 
+use chronolith_engine::model::{Batch, RowBuilder};
+use chronolith_engine::{Db, Options};
+
 use crate::support::{Place, gzip};
 
 /// A place with table `t`: tag `k`, fields `v i64` and `s utf8`, one row; and its export.
@@ -219,6 +222,47 @@ fn a_damaged_segment_is_named() {
     // What cannot be exported whole does not appear.
     place.words("export --table t -o out.csv").fails(5, &[name]);
     assert!(!place.path("out.csv").exists());
+}
+
+#[test]
+fn rows_behind_a_damaged_part_of_the_log_are_missed_aloud() {
+    let place = Place::new();
+    place.words("create t --fields s:utf8,p:f64").ok();
+    let db = Db::open(Options::new(place.db())).unwrap();
+    // The last row was written once the one before it was synced, so that damage there is no torn tail.
+    for (second, text) in (1_i64..).zip(["row-that-stays", "row-that-is-damaged", "row-behind"]) {
+        let fields = [("s", text.into()), ("p", 7.0.into())];
+        let row = RowBuilder::new("t").row(second * 1_000_000_000, &[], &fields);
+        db.write(Batch::new().with(row.build().unwrap())).unwrap();
+    }
+    db.close().unwrap();
+    assert_eq!(place.export().lines().count(), 4);
+    let log = largest_file(&place.db().join("wal"));
+    let mut bytes = std::fs::read(&log).unwrap();
+    let text = b"row-that-is-damaged";
+    let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
+    for (line, there) in [
+        ("export --table t", "1970-01-01T00:00:01Z,row-that-stays,7\n"),
+        (
+            "bars --table t --every 1m --price p",
+            "1970-01-01T00:00:00Z     7     7    7      7      1",
+        ),
+        ("latest --table t", "row-that-stays"),
+        ("tables", "t "),
+        ("describe t", "rows      1\n"),
+        ("describe t --format json", "\"rows\": 1"),
+        ("stats", "memory budget"),
+        ("stats --format json", "\"tables\""),
+    ] {
+        let ran = place.words(line);
+        assert_eq!(ran.code, Some(5), "{line}: {}\n{}", ran.out, ran.err);
+        assert!(ran.out.contains(there) && !ran.out.contains("row-behind"), "{line}: {}", ran.out);
+        for part in ["warning: the log is damaged", "error: the result is incomplete"] {
+            assert!(ran.err.contains(part), "{line}: {}", ran.err);
+        }
+    }
 }
 
 fn largest_file(dir: &std::path::Path) -> std::path::PathBuf {

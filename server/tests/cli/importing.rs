@@ -132,12 +132,37 @@ fn refused_rows_are_counted_and_shown() {
 }
 
 #[test]
-fn a_dynamic_table_gains_columns_and_all_null_columns_stay() {
+fn a_dynamic_table_gains_columns() {
     let place = Place::new();
-    place.import("x.csv", "ts,a,b\n1,1,\n", "").ok();
+    place.import("x.csv", "ts,a\n1,1\n", "").ok();
     place.import("y.csv", "ts,c,a\n2,z,2\n", "--tag k=v").ok();
-    let expected = "time,k,a,b,c\n1970-01-01T00:00:01Z,,1,,\n1970-01-01T00:00:02Z,v,2,,z\n";
+    let expected = "time,k,a,c\n1970-01-01T00:00:01Z,,1,\n1970-01-01T00:00:02Z,v,2,z\n";
     assert_eq!(place.export(), expected);
+}
+
+#[test]
+fn a_column_has_no_type_before_its_first_value() {
+    let place = Place::new();
+    // No row at all, then rows without any value, then some without one in `b`.
+    for (name, csv) in [("a.csv", "ts,v,b\n"), ("b.csv", "ts,v,b\n1,,\n2,,\n")] {
+        let ran = place.import(name, csv, "");
+        assert!(!ran.err.contains("utf8"), "{}", ran.err);
+        let out = ran.ok();
+        for line in ["  v     no value yet, no column\n", "  b     no value yet, no column\n"] {
+            assert!(out.contains(line), "{line:?} in {out}");
+        }
+    }
+    assert_eq!(place.export(), "time\n1970-01-01T00:00:01Z\n1970-01-01T00:00:02Z\n");
+    let out = place.import("c.csv", "ts,v,b\n3,1.5,\n", "").ok();
+    assert!(out.contains("  v     f64\n") && out.contains("  b     no value yet"), "{out}");
+    place.import("d.csv", "ts,v,b\n4,,true\n", "").ok();
+    let expected = "time,v,b\n1970-01-01T00:00:01Z,,\n1970-01-01T00:00:02Z,,\n\
+        1970-01-01T00:00:03Z,1.5,\n1970-01-01T00:00:04Z,,true\n";
+    assert_eq!(place.export(), expected);
+    // A type that was asked for is one.
+    let named = Place::new();
+    named.import("a.csv", "ts,v\n", "--types v=f64").ok();
+    assert_eq!(named.export(), "time,v\n");
 }
 
 #[test]

@@ -14,13 +14,21 @@ use crate::text::csv::Record;
 /// Bytes that a row takes beside its texts, for each of its columns.
 const VALUE_BYTES: usize = 9;
 
+/// A field under construction.
+struct ChunkField {
+    field_type: FieldType,
+    /// A column only in chunks that have a value of it: the first one adds it to the table.
+    is_unseen: bool,
+    builder: FieldBuilder,
+}
+
 /// Rows under construction.
 pub(super) struct ChunkBuilder<'a> {
     table: &'a str,
     rules: &'a RowRules,
     time: Vec<i64>,
     tags: Vec<TagBuilder>,
-    fields: Vec<(FieldType, FieldBuilder)>,
+    fields: Vec<ChunkField>,
     /// Roughly, in memory.
     bytes: usize,
 }
@@ -30,8 +38,9 @@ impl<'a> ChunkBuilder<'a> {
     pub(super) fn new(table: &'a str, rules: &'a RowRules, plan: &Plan) -> Self {
         let layout = rules.layout();
         let fields = layout.fields.iter().map(|(name, _)| {
-            let kind = field_type(plan.kind(name));
-            (kind, FieldBuilder::new(kind))
+            let field_type = field_type(plan.kind(name));
+            let builder = FieldBuilder::new(field_type);
+            ChunkField { field_type, is_unseen: plan.is_unseen(name), builder }
         });
         Self {
             table,
@@ -52,7 +61,7 @@ impl<'a> ChunkBuilder<'a> {
             Ok(()) => self.time.push(time),
             Err(refusal) => {
                 self.tags.iter_mut().for_each(|tag| tag.truncate(rows));
-                self.fields.iter_mut().for_each(|(_, field)| field.truncate(rows));
+                self.fields.iter_mut().for_each(|field| field.builder.truncate(rows));
                 return Err(refusal);
             }
         }
@@ -69,8 +78,8 @@ impl<'a> ChunkBuilder<'a> {
             }
         })?;
         self.rules.values(record, |index, value| {
-            if let Some((_, field)) = fields.get_mut(index) {
-                field.push(value);
+            if let Some(field) = fields.get_mut(index) {
+                field.builder.push(value);
             }
         })
     }
@@ -106,10 +115,13 @@ impl<'a> ChunkBuilder<'a> {
             name: name.clone(),
             values: TagValues::Constant(value.clone()),
         }));
-        let fields =
-            layout.fields.iter().zip(&mut self.fields).map(|((name, _), (kind, field))| {
-                FieldColumn { name: name.clone(), field_type: *kind, column: field.take() }
-            });
+        let fields = layout.fields.iter().zip(&mut self.fields).filter_map(|((name, _), field)| {
+            let has_value = field.builder.has_value();
+            let column = field.builder.take();
+            let is_column = has_value || !field.is_unseen;
+            let field_type = field.field_type;
+            is_column.then(|| FieldColumn { name: name.clone(), field_type, column })
+        });
         let rows = TableRows {
             table: self.table.to_owned(),
             create_if_missing: None,

@@ -59,6 +59,11 @@ impl FieldBuilder {
         }
     }
 
+    /// Whether there is a value that is not NULL.
+    pub(super) fn has_value(&self) -> bool {
+        self.valid.contains(&true)
+    }
+
     /// Takes back what lies behind the first `len` values.
     pub(super) fn truncate(&mut self, len: usize) {
         self.valid.truncate(len);

@@ -99,6 +99,9 @@ pub(super) struct PlannedField {
     pub(super) kind: TextType,
     pub(super) origin: Origin,
     pub(super) note: Option<Note>,
+    /// Nothing but NULL was seen, and nothing else says what it is: the table gets no column for it yet, as that would
+    /// fix a type that nobody chose.
+    pub(super) is_unseen: bool,
 }
 
 /// Every field of an import, in the order in which the files bring them.
@@ -185,9 +188,15 @@ impl Plan {
         Ok(())
     }
 
-    /// The fields with the engine's types.
+    /// The fields that are to be columns, with the engine's types.
     pub(super) fn typed_fields(&self) -> Vec<(String, FieldType)> {
-        self.fields.iter().map(|field| (field.name.clone(), field_type(field.kind))).collect()
+        let fields = self.fields.iter().filter(|field| !field.is_unseen);
+        fields.map(|field| (field.name.clone(), field_type(field.kind))).collect()
+    }
+
+    /// Whether the field `name` has no value that says what it is.
+    pub(super) fn is_unseen(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name && field.is_unseen)
     }
 
     /// The type of the field `name`.
@@ -210,7 +219,8 @@ impl Plan {
 
 fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<PlannedField> {
     if let Some((kind, origin)) = known.of(name) {
-        return Ok(PlannedField { name: name.to_owned(), kind, origin, note: None });
+        let name = name.to_owned();
+        return Ok(PlannedField { name, kind, origin, note: None, is_unseen: false });
     }
     let mut whole = Guess::new();
     let mut first: Option<(&str, Inferred)> = None;
@@ -232,7 +242,10 @@ fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<Plann
         }
     }
     let Inferred { kind, note } = whole.infer();
-    Ok(PlannedField { name: name.to_owned(), kind, origin: Origin::Rows, note })
+    let is_unseen = whole.value_count() == 0;
+    // The list of columns says it already.
+    let note = note.filter(|_| !is_unseen);
+    Ok(PlannedField { name: name.to_owned(), kind, origin: Origin::Rows, note, is_unseen })
 }
 
 fn guess_of<'a>(seen: &'a Seen, name: &str) -> Option<&'a Guess> {

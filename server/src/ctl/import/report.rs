@@ -122,7 +122,11 @@ fn schema_text(plan: &Plan, settings: &Settings, existing: Option<&TableSchema>)
             Origin::Table => ", as the table has it",
             Origin::Rows => "",
         };
-        (field.name.clone(), format!("{}{origin}", field.kind))
+        let kind = match field.is_unseen {
+            true => "no value yet, no column".to_owned(),
+            false => format!("{}{origin}", field.kind),
+        };
+        (field.name.clone(), kind)
     }));
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut text = format!("table {} (merge {merge}{newness})\n", settings.table);

@@ -86,7 +86,7 @@ impl fmt::Display for Note {
     /// Without the file, of which only the caller knows the name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AllNull => f.write_str("every field is NULL; utf8 is assumed"),
+            Self::AllNull => f.write_str("every field is NULL; it could be of any type"),
             Self::Mixed { because: Example { text, place } } => {
                 write!(f, "utf8, as line {} has {text:?} among other kinds of values", place.line)
             }
