@@ -108,7 +108,7 @@ pub fn write_segments(
 
 /// The windows that rows go into: `hours` holds rows by the start of their hour. The narrowest width is taken at which nine rows of ten lie
 /// in windows with at least `rows_min` rows (or, where there are fewer rows in all, in one window): a few stray times do not widen it, but
-/// many do: there are at most [`STRAY_WINDOW_COUNT`] windows more than full ones.
+/// many do: there are at most eight windows more than full ones.
 #[must_use]
 pub fn choose_windows(hours: &BTreeMap<i64, u64>, rows_min: u64) -> Vec<Window> {
     let total: u64 = hours.values().sum();

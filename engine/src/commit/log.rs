@@ -51,7 +51,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log of the database in `dir`, as recovery found it. Nothing is written before [`Self::begin`].
+    /// The log of the database in `dir`, as recovery found it. Nothing is written before the first group.
     pub fn new(
         environment: (Arc<dyn Vfs>, Arc<dyn Clock>, Arc<dyn Rng>),
         manifest: Arc<Manifest>,
