@@ -25,7 +25,7 @@ pub(super) struct Witnessed {
     pub(super) was_writing: bool,
     /// The lines, in the order in which they came.
     pub(super) lines: Vec<String>,
-    /// From the first acknowledgement to the kill.
+    /// From the start of writing, as the writer tells it, to the kill.
     pub(super) writing_ns: i64,
 }
 
