@@ -73,6 +73,7 @@ fn show(db: &Db, args: &BarsArgs) -> CtlResult<()> {
     let bars = Bars { scan, every_ns: args.every, price: &args.price, volume };
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
+    args.select.check(&schema)?;
     let computed = compute(&snapshot, &bars)?;
     write(args.result.file.open()?, args.result.format, &schema, &bars, &computed)
 }

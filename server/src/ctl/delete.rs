@@ -22,6 +22,7 @@ pub(super) struct DeleteArgs {
 
 pub(super) fn run(args: &DeleteArgs) -> CtlResult<()> {
     let db = open::for_writing(&args.data)?;
+    args.select.check(&*db.table_schema(&args.table)?)?;
     let outcome = db.delete(&args.table, &args.select.predicate(), args.select.range())?;
     db.close()?;
     let mut text = match outcome.row_count {

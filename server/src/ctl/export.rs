@@ -40,6 +40,7 @@ pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
 fn show(db: &Db, args: &ExportArgs) -> CtlResult<()> {
     let snapshot = db.snapshot();
     let schema = snapshot.table(&args.table)?;
+    args.select.check(&schema)?;
     let request = ScanRequest {
         columns: field_names(args.columns.as_deref(), &schema),
         ..ScanRequest::new(&args.table)

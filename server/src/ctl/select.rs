@@ -3,10 +3,10 @@
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use chronolith_engine::model::{Predicate, TagFilter, TimeRange};
+use chronolith_engine::model::{Predicate, TableSchema, TagFilter, TimeRange};
 use clap::Args;
 
-use super::CtlResult;
+use super::{CtlError, CtlResult};
 use crate::text::output::Output;
 use crate::text::table::RowFormat;
 use crate::text::time::parse_bound;
@@ -21,7 +21,7 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_bound)]
     to: Option<i64>,
     /// Only rows of this tag value; an empty value means rows without the tag. Repeated for one tag: any of
-    /// the values; for several tags: all of them
+    /// the values; for several tags: all of them. Fields cannot be asked for
     #[arg(long = "where", value_name = "TAG=VALUE", value_parser = tag_equals)]
     tags: Vec<(String, String)>,
 }
@@ -31,6 +31,21 @@ impl SelectArgs {
     pub(super) fn range(&self) -> TimeRange {
         let all = TimeRange::ALL;
         TimeRange::new(self.from.unwrap_or(all.from), self.to.unwrap_or(all.to))
+    }
+
+    /// Refuses conditions on what is no tag of `schema` but a field.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(super) fn check(&self, schema: &TableSchema) -> CtlResult<()> {
+        let field = self.tags.iter().find(|(name, _)| schema.field(name).is_some());
+        let Some((name, _)) = field else { return Ok(()) };
+        let tags: Vec<&str> = schema.tags.iter().map(|tag| tag.name.as_str()).collect();
+        let tags = if tags.is_empty() { "none".to_owned() } else { tags.join(", ") };
+        Err(CtlError::Invalid(format!(
+            "{name:?} is a field, not a tag: --where takes tags only; the tags of table {:?}: {tags}",
+            schema.name
+        )))
     }
 
     /// The conditions on tags.

@@ -14,6 +14,8 @@ use super::{CtlError, CtlResult, print};
 use crate::text::table::{Cell, ColumnKind, RowFormat, RowWriter};
 
 /// Show the database's figures
+///
+/// `series runs` counts a series once for each segment that has rows of it, and once for the rows in memory.
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
     #[command(flatten)]
@@ -66,7 +68,7 @@ fn tables_text(tables: &[TableStats]) -> CtlResult<String> {
         number("segments"),
         number("segment bytes"),
         out_column("bytes/row", ColumnKind::Decimal),
-        number("series"),
+        number("series runs"),
         number("deletions"),
         out_column("first", ColumnKind::Time),
         out_column("last", ColumnKind::Time),
@@ -128,7 +130,7 @@ pub(super) fn table_json(table: &TableStats) -> Value {
         "memory_rows": table.memory_rows,
         "segments": table.segment_count,
         "segment_bytes": table.segment_bytes,
-        "series": table.series_count,
+        "series_runs": table.series_count,
         "deletions": table.tombstone_count,
         "first": json::time(first),
         "last": json::time(last),

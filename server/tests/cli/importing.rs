@@ -1,5 +1,9 @@
 //! What `import` makes of files.
 
+use std::io::Write;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use crate::support::{Place, gzip};
 
 #[test]
@@ -73,7 +77,8 @@ fn standard_input_is_read_once() {
     (0..120_000).for_each(|i| csv.push_str(&format!("{i},{i}\n")));
     let words: Vec<&str> = "import --table t --time ts:s -".split(' ').collect();
     let out = place.run_with(&words, csv.as_bytes()).ok();
-    assert!(out.contains("imported 120000 rows"), "{out}");
+    let figures = format!("imported 120000 rows into t ({} bytes read)", csv.len());
+    assert!(out.contains(&figures), "{out}");
     assert_eq!(place.export().lines().count(), 120_001);
     // A type that the first rows do not show: what was committed before is named.
     csv.push_str("120000,x\n");
@@ -82,6 +87,28 @@ fn standard_input_is_read_once() {
     let piped = place.run_with(&words, gzip(b"ts,v\n7,7\n").as_slice());
     assert!(piped.ok().contains("imported 1 rows"));
     place.run(&["import", "--table", "t", "--time", "ts:s", "-", "-"]).fails(2, &["only FILE"]);
+}
+
+#[test]
+fn standard_input_is_read_by_who_holds_the_database() {
+    let place = Place::new();
+    let words: Vec<&str> = "import --table t --time ts:s -".split(' ').collect();
+    let mut child = place.command(&words).stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // The manifest is written under the lock.
+    let start = Instant::now();
+    let is_made = || std::fs::read_dir(place.db().join("manifest")).is_ok_and(|d| d.count() > 0);
+    while !is_made() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it reads before it holds the database");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    place.import("x.csv", "ts,v\n1,1\n", "").fails(4, &["is held by"]);
+    pipe.write_all(b"ts,v\n2,2\n").unwrap();
+    drop(pipe);
+    assert!(child.wait().unwrap().success());
+    place.import("x.csv", "ts,v\n1,1\n", "").ok();
+    let expected = "time,v\n1970-01-01T00:00:01Z,1\n1970-01-01T00:00:02Z,2\n";
+    assert_eq!(place.export(), expected);
 }
 
 #[test]

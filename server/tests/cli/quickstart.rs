@@ -17,6 +17,15 @@ fn generated_ticks_survive_the_kill() {
     ] {
         assert!(out.contains(part), "{part:?} in {out}");
     }
+    // Writing lasts 2.5 s from the first acknowledgement on, and began before that.
+    let line = out.lines().find(|line| line.starts_with("3. ")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let before = |word: &str| words[words.iter().position(|w| *w == word).unwrap() - 1];
+    let seconds: f64 = before("s").parse().unwrap();
+    assert!(seconds >= 2.5 && line.contains(" s after it began: "), "{line}");
+    let (rows, rate): (f64, f64) =
+        (before("rows").parse().unwrap(), before("rows/s").parse().unwrap());
+    assert!((rows / seconds / rate - 1.0).abs() < 0.05, "{line}");
     assert!(!place.db().exists(), "the database that the environment names is left alone");
     place.words("verify --data chronolith-quickstart-1").ok();
     place.words("quickstart --data chronolith-quickstart-1").fails(4, &["is not empty"]);

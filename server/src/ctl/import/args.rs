@@ -25,8 +25,8 @@ const FILE_NAME_VALUE: &str = "@filename";
 /// imported already is passed over; --again imports it once more. An interrupted --again goes on likewise: it passes
 /// over those of its files that were imported more often than the others.
 ///
-/// Standard input (-) and pipes are read once: types come from the first 100,000 rows, and an interrupted import
-/// cannot be resumed.
+/// Standard input (-) and pipes are read once: types come from the first 100,000 rows, an interrupted import
+/// cannot be resumed, and the database is made and held from before the first row is read.
 #[derive(Debug, Args)]
 #[command(name = "import")]
 pub(crate) struct ImportArgs {
@@ -46,7 +46,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     tag: Vec<String>,
     /// Types of columns, where they are not to be inferred: f64, i64, u64, bool, utf8, timestamp (also
-    /// timestamp:ms and so on), decimal(precision,scale)
+    /// timestamp:ms and so on), decimal(precision,scale). A column that the table has keeps its type; what an
+    /// interrupted import may be run again with is another way of reading it (timestamp:s for timestamp:ms), or types
+    /// of columns that no committed row has. Rows that are committed stay as they were read: to change them,
+    /// drop the table and import again
     #[arg(long, value_name = "COLUMN=TYPE,...", value_parser = typed_columns)]
     types: Option<TypedNames>,
     /// For a new table, what becomes of rows of one series and time: append (the default: all are kept),

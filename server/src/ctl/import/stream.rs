@@ -36,8 +36,10 @@ pub(super) fn run(
     settings: &Settings,
     report: &Report,
 ) -> CtlResult<()> {
-    let db = if open::is_there(&data.data) { Some(open::or_create(data)?) } else { None };
-    let existing = existing_table(db.as_ref(), settings)?;
+    // Held from before the first byte is read: what another import did meanwhile would contradict the plan when the
+    // input is gone already.
+    let db = open::or_create(data)?;
+    let existing = existing_table(Some(&db), settings)?;
     let known = Known::new(settings, existing.as_deref())?;
     let mut input = Input::open(path)?;
     let name = input.name().to_owned();
@@ -45,14 +47,11 @@ pub(super) fn run(
     let plan = Plan::of_seen(&[(&name, &seen)], settings, &known)?;
     plan.check_names(settings, existing.as_deref())?;
     report.schema_of(&plan, settings, existing.as_deref(), &[&name]);
-    let db = match db {
-        Some(db) => db,
-        None => open::or_create(data)?,
-    };
     let schema: Arc<TableSchema> = match existing {
         Some(schema) => schema,
         None => create_table(&db, settings, &plan)?,
     };
+    let raw = input.raw_bytes();
     let whole = io::Cursor::new(head).chain(input);
     let mut reader = CsvReader::new(whole, &name, settings.delimiter);
     let (layout, first) = read_layout(&mut reader, path, settings)?;
@@ -62,6 +61,7 @@ pub(super) fn run(
     let records = Records::new(reader, first);
     let loaded = load_stream(&db, records, &rules, &plan, settings, &mut summary, &progress);
     progress.finish();
+    summary.raw_bytes = raw.get();
     db.close()?;
     loaded.map_err(|error| partly(error, summary.row_count()))?;
     print(&summary.text(settings, schema.merge))

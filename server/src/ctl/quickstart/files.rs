@@ -13,7 +13,7 @@ use super::super::{CtlError, CtlResult, print};
 use super::guess::guess;
 use super::show;
 use super::witness;
-use super::writer::acknowledge;
+use super::writer::{STARTED, acknowledge};
 
 /// How long files are imported before the kill.
 const WRITE_NS: i64 = 300_000_000;
@@ -25,6 +25,7 @@ const WRITE_NS: i64 = 300_000_000;
 pub(super) fn write(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let (settings, _) = guess_first(files)?;
     let prepared = import::prepare(None, &DataArg::at(dir), files, &settings, &Report::silent())?;
+    acknowledge(STARTED)?;
     import::load_files_at_once(&prepared, &settings, &|committed| {
         acknowledge(&format!("{} {}", committed.source_rows, committed.file))
     })?;

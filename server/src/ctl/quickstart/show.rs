@@ -32,7 +32,7 @@ pub(super) fn killed(rows: u64, what: &str, witnessed: &Witnessed) -> CtlResult<
     let seconds = seconds(witnessed.writing_ns).max(1e-9);
     let moment = if witnessed.was_writing { "in the middle of" } else { "right after" };
     print(&format!(
-        "3. killed it (SIGKILL) {moment} writing, {seconds:.1} s after its first acknowledgement: {rows} rows in {what} \
+        "3. killed it (SIGKILL) {moment} writing, {seconds:.1} s after it began: {rows} rows in {what} \
          were acknowledged, {:.0} rows/s\n",
         count(rows) / seconds
     ))

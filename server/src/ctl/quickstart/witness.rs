@@ -12,7 +12,7 @@ use chronolith_engine::rng::{Rng, SeededRng};
 
 use super::super::{CtlError, CtlResult};
 use super::SEED;
-use super::writer::DONE;
+use super::writer::{DONE, STARTED};
 
 /// Nanoseconds after which a writer that acknowledged nothing has failed.
 const PATIENCE_NS: i64 = 60_000_000_000;
@@ -25,7 +25,7 @@ pub(super) struct Witnessed {
     pub(super) was_writing: bool,
     /// The lines, in the order in which they came.
     pub(super) lines: Vec<String>,
-    /// From the first acknowledgement to the kill.
+    /// From the start of writing, as the writer tells it, to the kill.
     pub(super) writing_ns: i64,
 }
 
@@ -50,10 +50,15 @@ pub(super) fn watch(dir: &Path, files: &[PathBuf], write_ns: i64) -> CtlResult<W
             }
         });
         let mut heard = Vec::new();
-        let (mut first_ns, mut deadline_ns) = (None, clock.monotonic_ns() + PATIENCE_NS);
+        let mut start_ns = None;
+        let (mut has_first, mut deadline_ns) = (false, clock.monotonic_ns() + PATIENCE_NS);
         loop {
             let left = u64::try_from(deadline_ns - clock.monotonic_ns()).unwrap_or(0);
             match lines.recv_timeout(Duration::from_nanos(left)) {
+                Ok(line) if line == STARTED => {
+                    start_ns = Some(clock.monotonic_ns());
+                    continue;
+                }
                 Ok(line) => {
                     let is_done = line == DONE;
                     heard.push(line);
@@ -65,17 +70,17 @@ pub(super) fn watch(dir: &Path, files: &[PathBuf], write_ns: i64) -> CtlResult<W
                 // It has ended by itself.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if first_ns.is_none() {
-                first_ns = Some(clock.monotonic_ns());
+            if !has_first {
+                has_first = true;
                 deadline_ns = clock.monotonic_ns() + write_ns + spread;
             }
         }
         let now_ns = clock.monotonic_ns();
         let killed = kill(&mut child);
         // What stood in the pipe was said before.
-        heard.extend(lines.iter());
+        heard.extend(lines.iter().filter(|line| line != STARTED));
         let was_writing = heard.last().is_none_or(|line| line != DONE);
-        let writing_ns = now_ns - first_ns.unwrap_or(now_ns);
+        let writing_ns = now_ns - start_ns.unwrap_or(now_ns);
         killed.map(|()| Witnessed { was_writing, lines: heard, writing_ns })
     })?;
     if witnessed.lines.is_empty() {

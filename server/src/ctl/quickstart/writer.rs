@@ -15,6 +15,8 @@ use super::{TABLE, WriterArgs, files};
 
 /// Batches after which a producer stops: bounds memory and disk on a machine that is very fast.
 const BATCHES_MAX: u64 = 20_000;
+/// What is said when everything is ready, right before the first row.
+pub(super) const STARTED: &str = "started";
 /// What is said when everything is written.
 pub(super) const DONE: &str = "done";
 
@@ -31,7 +33,7 @@ pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
     Ok(())
 }
 
-/// Tells the parent that something was acknowledged.
+/// Tells the parent that something was acknowledged, or how far this process has come.
 pub(super) fn acknowledge(what: &str) -> CtlResult<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{what}").and_then(|()| out.flush()).map_err(CtlError::standard_output)
@@ -44,6 +46,7 @@ fn generated(db: &Db, seed: u64) -> CtlResult<()> {
         ..TableOptions::default()
     };
     db.create_table(TABLE, options)?;
+    acknowledge(STARTED)?;
     let failed = AtomicU64::new(0);
     thread::scope(|scope| {
         let spawn = |producer| {
