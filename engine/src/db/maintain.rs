@@ -64,6 +64,12 @@ impl Maintenance {
         }
         let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
         if nothing {
+            // Log files of earlier openings may have stayed, whose rows are all in segments.
+            let floor = self.pipeline.log_floor(frozen.through);
+            if floor > version.log_floor {
+                self.commit(&[Change::LogFloor(floor)])?;
+                self.pipeline.truncate_log(floor)?;
+            }
             return Ok(false);
         }
         self.install_flush(&version, frozen, added)?;

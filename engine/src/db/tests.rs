@@ -293,3 +293,22 @@ fn commit_metadata_stays_with_the_rows_of_its_commit() {
     db.compact().unwrap();
     assert_eq!(db.verify().unwrap().damage, []);
 }
+
+#[test]
+fn a_flush_without_rows_lets_go_of_the_log_of_earlier_openings() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    db.write(rows(MergeMode::Append, &[(1, "A", 1.0)])).unwrap();
+    db.flush().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(options(&vfs, 2)).unwrap();
+    assert_eq!(db.stats().log_file_count, 1);
+    db.flush().unwrap();
+    assert_eq!(db.stats().log_file_count, 0);
+    db.write(rows(MergeMode::Append, &[(2, "A", 2.0)])).unwrap();
+    drop(db);
+    let db = Db::open(options(&vfs, 3)).unwrap();
+    assert_eq!(all(&db), [row("A", 1, 1.0), row("A", 2, 2.0)]);
+    assert_eq!(db.verify().unwrap().damage, []);
+}
