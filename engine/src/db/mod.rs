@@ -369,7 +369,8 @@ impl Inner {
         let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
         self.jobs.stop();
         // A flush or merge that another thread asked for ends before the lock is let go, and none begins.
-        let _one = self.maintenance.one.lock();
+        let _flushing = self.maintenance.flushing.lock();
+        let _merging = self.maintenance.merging.lock();
         if self.writable {
             // What is left is collected by the next opening.
             let _ = self.maintenance.collect();
