@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, JobHandle, Signal};
 use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX};
 use crate::manifest::ProducerState;
-use crate::model::{Batch, Durability, Producer, Rows, Sequence};
+use crate::model::{Batch, Durability, OnPressure, Producer, Rows, Sequence};
 use crate::planted::{Bug, is_on};
 use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
@@ -87,6 +87,15 @@ pub struct Pipeline {
     armed: AtomicBool,
     commit_job: Mutex<Option<Arc<dyn JobHandle>>>,
     flush_job: Mutex<Option<Arc<dyn JobHandle>>>,
+}
+
+/// How a record is submitted.
+#[derive(Clone, Copy)]
+struct How {
+    durability: Durability,
+    on_pressure: OnPressure,
+    /// Whether the caller waits for the ticket, and so leads where nobody does.
+    waits: bool,
 }
 
 struct Queue {
@@ -171,14 +180,14 @@ impl Pipeline {
         if batch.import.is_some() {
             imports::note(&mut batch, self.clock.wall_ns())?;
         }
-        let durability = batch.durability;
+        let how = How { durability: batch.durability, on_pressure: batch.on_pressure, waits };
         let mut batch = Some(batch);
         loop {
             let catalog = Arc::clone(&self.queue.lock().catalog);
             // Validation may be needed again where another batch changed the schema in between.
             let Some(candidate) = batch.clone() else { break };
             let prepared = prepare::prepare(candidate, &catalog)?;
-            if let Some(ticket) = self.enqueue(prepared, &catalog, durability, waits)? {
+            if let Some(ticket) = self.enqueue(prepared, &catalog, how)? {
                 batch = None;
                 drop(batch);
                 return Ok(ticket);
@@ -202,7 +211,12 @@ impl Pipeline {
             let after = Arc::new(catalog.apply_system_all(&changes)?);
             let record = Record { catalog: changes, deletions, ..Record::default() };
             let prepared = Prepared { record, catalog: after, refused: Vec::new() };
-            if let Some(ticket) = self.enqueue(prepared, &catalog, Durability::Fsync, true)? {
+            let how = How {
+                durability: Durability::Fsync,
+                on_pressure: OnPressure::Wait,
+                waits: true,
+            };
+            if let Some(ticket) = self.enqueue(prepared, &catalog, how)? {
                 return Ok(ticket);
             }
         }
@@ -213,11 +227,10 @@ impl Pipeline {
         self: &Arc<Self>,
         prepared: Prepared,
         expected: &Arc<Catalog>,
-        durability: Durability,
-        waits: bool,
+        how: How,
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
-        let grant = self.admit(bytes)?;
+        let grant = self.admit(bytes, how.on_pressure)?;
         let mut encoded = Vec::with_capacity(bytes + 256);
         prepared.record.encode(&mut encoded);
         if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
@@ -248,12 +261,12 @@ impl Pipeline {
             record: prepared.record,
             encoded,
             refused: prepared.refused,
-            durability,
+            durability: how.durability,
             duty: Duty(Arc::clone(&cell)),
             grant,
         });
         drop(queue);
-        if !waits {
+        if !how.waits {
             self.armed.store(true, Ordering::Release);
             self.hurry();
         }
@@ -261,7 +274,7 @@ impl Pipeline {
     }
 
     fn ticket(self: &Arc<Self>, cell: Arc<Cell>, repeats: bool) -> Ticket {
-        Ticket { cell, pipeline: Arc::clone(self), repeats }
+        Ticket { cell, pipeline: Arc::clone(self), repeats, waker: None }
     }
 
     /// The receipt of a number that was sent before; none for the next one.
@@ -292,12 +305,14 @@ impl Pipeline {
         }
     }
 
-    /// Waits until there is memory for `bytes` more of rows.
-    fn admit(&self, bytes: usize) -> Result<Grant> {
+    /// Memory for `bytes` more of rows. Waits for it, or refuses at once.
+    fn admit(&self, bytes: usize, on_pressure: OnPressure) -> Result<Grant> {
         // A batch larger than all memory for rows passes alone, with what there is.
         let bytes = bytes.min(self.budget.limit_bytes());
         let mut grant = self.budget.grant(bytes, "rows in memory");
-        if grant.is_err() {
+        if grant.is_err() && on_pressure == OnPressure::Refuse {
+            self.wake_flush();
+        } else if grant.is_err() {
             self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             let mut ready = || {
@@ -536,6 +551,12 @@ impl Pipeline {
         for batch in behind {
             batch.duty.0.tell(Err(retry.clone()));
         }
+    }
+
+    /// Refuses every write from now on, and what is queued: for when the job is no more that would commit it.
+    pub fn abandon(&self, cause: &str) {
+        self.poison(cause);
+        self.lead();
     }
 
     /// Refuses every write from now on.

@@ -130,10 +130,11 @@ impl Db {
         self.inner.maintenance.pipeline.submit_change(build)?.wait()
     }
 
-    /// Queues a batch; its [`Ticket`] tells when it is committed.
+    /// Queues a batch; its [`Ticket`] tells when it is committed. While memory is full this waits, at most 30 s, or does not
+    /// ([`crate::model::OnPressure`]); it waits for nothing else.
     ///
     /// # Errors
-    /// Those of validation; `Overloaded` while memory is full; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
+    /// Those of validation; `Overloaded` where memory is full, or stays so; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
     #[tracing::instrument(level = "trace", skip_all)]
     pub fn submit(&self, batch: Batch) -> Result<Ticket> {
         self.check_writable("write")?;

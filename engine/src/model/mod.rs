@@ -14,7 +14,7 @@ mod window;
 
 pub use crate::sequence::Sequence;
 pub use batch::{
-    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
+    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows, OnPressure,
     Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
 pub use chunk::RowChunk;
