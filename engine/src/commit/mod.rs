@@ -7,6 +7,7 @@ mod log;
 mod pipeline;
 mod prepare;
 mod producers;
+mod tail;
 mod ticket;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub use imports::{IMPORT_PREFIX, IMPORTS_TABLE, progress};
 pub use log::{Log, LogSizes};
 pub use pipeline::{Changes, Parts, Pipeline, log_folder};
 pub use prepare::RefusedRow;
+pub use tail::{Committed, Tail};
 pub use ticket::{Ticket, WriteOutcome};

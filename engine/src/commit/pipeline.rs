@@ -14,7 +14,8 @@ use super::imports;
 use super::log::Log;
 use super::prepare::{self, Prepared, RefusedRow};
 use super::producers::{Producers, Verdict};
-use super::ticket::{Cell, Duty, Failure, Ticket, Told, WriteOutcome};
+use super::tail::LogPlace;
+use super::ticket::{Cell, Duty, Failure, Listener, Ticket, Told, WriteOutcome};
 use crate::budget::{Grant, MemoryBudget};
 use crate::catalog::{Catalog, CatalogChange};
 use crate::clock::Clock;
@@ -81,6 +82,8 @@ pub struct Pipeline {
     groups_seen: AtomicU64,
     /// Writers that wait for memory.
     waiting: AtomicUsize,
+    /// Who waits for something durable after a sequence.
+    durable_listeners: Mutex<Vec<(Sequence, Listener)>>,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
     /// Whether the commit job will look at the queue without being woken.
@@ -146,6 +149,7 @@ impl Pipeline {
             group_count: AtomicU64::new(0),
             groups_seen: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            durable_listeners: Mutex::new(Vec::new()),
             poisoned: Mutex::new(None),
             closed: AtomicBool::new(false),
             armed: AtomicBool::new(false),
@@ -211,11 +215,8 @@ impl Pipeline {
             let after = Arc::new(catalog.apply_system_all(&changes)?);
             let record = Record { catalog: changes, deletions, ..Record::default() };
             let prepared = Prepared { record, catalog: after, refused: Vec::new() };
-            let how = How {
-                durability: Durability::Fsync,
-                on_pressure: OnPressure::Wait,
-                waits: true,
-            };
+            let how =
+                How { durability: Durability::Fsync, on_pressure: OnPressure::Wait, waits: true };
             if let Some(ticket) = self.enqueue(prepared, &catalog, how)? {
                 return Ok(ticket);
             }
@@ -478,6 +479,7 @@ impl Pipeline {
         if is_on(Bug::PublishBeforeDurable) {
             let _ = self.sync();
         }
+        self.tell_durable();
         let durable_sequence = self.state.snapshot().durable_sequence();
         for (duty, sequence, row_count, refused) in told {
             duty.0.tell(Ok(WriteOutcome {
@@ -568,6 +570,7 @@ impl Pipeline {
         }
         drop(poisoned);
         self.changed.notify();
+        self.tell_durable();
     }
 
     /// Why writes are refused, if they are.
@@ -588,6 +591,62 @@ impl Pipeline {
             None => Ok(()),
             Some(cause) => Err(Error::Poisoned { cause }),
         }
+    }
+
+    /// Everything up to here is committed, seen by readers, and durable.
+    pub(super) fn durable_end(&self) -> Sequence {
+        let snapshot = self.state.snapshot();
+        snapshot.sequence().min(snapshot.durable_sequence())
+    }
+
+    /// The files of the log, oldest first, and the last sequence that was given.
+    pub(super) fn log_places(&self) -> (Vec<LogPlace>, Sequence) {
+        let log = self.log.lock();
+        (log.places(), log.last())
+    }
+
+    /// Whether no write is taken and no tail goes on.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn has_more(&self, after: Sequence) -> bool {
+        self.durable_end().counter > after.counter || self.check_open().is_err()
+    }
+
+    /// Calls `listener` once when something after `after` is durable, or never will be; at once where that is so.
+    pub fn on_durable(&self, after: Sequence, listener: Listener) {
+        self.durable_listeners.lock().push((after, listener));
+        // After it is in the list: what became durable in between is seen here.
+        self.tell_durable();
+    }
+
+    /// Waits until something after `after` is durable, or never will be. Returns whether it is so.
+    pub(super) fn wait_for_more(&self, after: Sequence, timeout_ms: Option<u64>) -> bool {
+        self.executor.wait_until(&self.changed, timeout_ms, &mut || self.has_more(after))
+    }
+
+    /// Tells those who wait for something durable. Not to be called with the log's lock held: they may ask for the log.
+    fn tell_durable(&self) {
+        let due: Vec<Listener> = {
+            let mut listeners = self.durable_listeners.lock();
+            if listeners.is_empty() {
+                return;
+            }
+            let (due, rest) = std::mem::take(&mut *listeners)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(after, _)| self.has_more(*after));
+            *listeners = rest;
+            due.into_iter().map(|(_, listener)| listener).collect()
+        };
+        due.into_iter().for_each(|listener| listener());
+    }
+
+    /// Lets nobody write or follow the log any more, without touching it: for a database that was opened for reading.
+    pub fn end(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.changed.notify();
+        self.tell_durable();
     }
 
     /// Whether rows in memory or log files have reached the size at which they are flushed.
@@ -617,6 +676,8 @@ impl Pipeline {
             let last = log.last();
             drop(log);
             self.state.publish(Sequence::ZERO, last.min(self.state.inserted()));
+            self.changed.notify();
+            self.tell_durable();
         }
         Ok(self.state.snapshot().durable_sequence())
     }
@@ -687,10 +748,11 @@ impl Pipeline {
         }
         // A flush may have synced the log before the group's own leader published it.
         self.state.publish(Sequence::ZERO, log.last().min(self.state.inserted()));
-        if log.wants_witness()
-            && let Err((error, from_sync)) = log.witness()
-        {
-            drop(log);
+        let witnessed = if log.wants_witness() { log.witness() } else { Ok(()) };
+        drop(log);
+        self.changed.notify();
+        self.tell_durable();
+        if let Err((error, from_sync)) = witnessed {
             tracing::warn!(%error, "no witness could be written");
             if from_sync {
                 self.poison(&format!("the log could not be synced: {error}"));
@@ -708,6 +770,7 @@ impl Pipeline {
             return Ok(());
         }
         self.changed.notify();
+        self.tell_durable();
         // Until the last group is in: nothing may touch the log once the lock is let go.
         let idle = || {
             let queue = self.queue.lock();

@@ -65,7 +65,8 @@ impl Failure {
 
 /// What the pipeline tells of one batch.
 pub(super) type Told = std::result::Result<WriteOutcome, Failure>;
-type Listener = Box<dyn FnOnce() + Send>;
+/// Is called once, and wakes somebody.
+pub(super) type Listener = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(super) struct Cell {

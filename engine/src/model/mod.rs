@@ -14,8 +14,8 @@ mod window;
 
 pub use crate::sequence::Sequence;
 pub use batch::{
-    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows, OnPressure,
-    Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
+    Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
+    OnPressure, Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
 pub use chunk::RowChunk;
 pub use column::{Column, ColumnData};

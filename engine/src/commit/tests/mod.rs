@@ -4,6 +4,7 @@ mod failures;
 mod imports;
 mod limits;
 mod pipeline;
+mod tail;
 mod values;
 
 use std::sync::Arc;
