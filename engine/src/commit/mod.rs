@@ -1,12 +1,16 @@
-//! Committing: validate, queue, log, publish. The path: prepare, pipeline, log, apply, ticket.
+//! Committing: validate, queue, log, publish. The path: submit, prepare, queue, leader, log, apply, ticket; `durable` and `tail` follow it.
 
 mod apply;
 mod convert;
+mod durable;
 mod imports;
+mod leader;
 mod log;
 mod pipeline;
 mod prepare;
 mod producers;
+mod queue;
+mod submit;
 mod tail;
 mod ticket;
 

@@ -396,7 +396,8 @@ impl Inner {
             return Ok(());
         }
         let pipeline = &self.maintenance.pipeline;
-        let closed = if self.writable { pipeline.close() } else { Ok(pipeline.end()) };
+        let closed = if self.writable { pipeline.close() } else { Ok(()) };
+        pipeline.end();
         self.jobs.stop();
         // A flush or merge that another thread asked for ends before the lock is let go, and none begins.
         let _flushing = self.maintenance.flushing.lock();

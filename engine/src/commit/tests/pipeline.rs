@@ -201,7 +201,7 @@ fn a_batch_that_must_not_wait_is_refused_at_once() {
     };
     let mut tickets = Vec::new();
     let error = loop {
-        match bench.db.submit(large(tickets.len() as i64)) {
+        match bench.db.submit(large(i64::try_from(tickets.len()).unwrap())) {
             Ok(ticket) => tickets.push(ticket),
             Err(error) => break error,
         }

@@ -263,7 +263,7 @@ fn a_tail_beside_many_writers_on_threads_misses_nothing() {
                 }
             });
         }
-        while found.len() < 3 * EACH as usize {
+        while i64::try_from(found.len()).unwrap() < 3 * EACH {
             assert!(tail.wait(Some(20_000)), "{} came", found.len());
             let more = tail.next_batch(4_096).unwrap();
             let durable = bench.db.snapshot().durable_sequence();
@@ -273,7 +273,7 @@ fn a_tail_beside_many_writers_on_threads_misses_nothing() {
             }
         }
     });
-    assert_eq!(counters(&found), (1..=3 * EACH as u64).collect::<Vec<_>>());
+    assert_eq!(counters(&found), (1..=u64::try_from(3 * EACH).unwrap()).collect::<Vec<_>>());
     let mut times = times(&found);
     times.sort_unstable();
     assert_eq!(times, (0..3 * EACH).collect::<Vec<_>>());
