@@ -20,7 +20,7 @@ use crate::ops::{self, Op, Profile};
 use crate::world::Ledger;
 
 /// Of a hundred writes of segments, those in the middle of which something else happens.
-const PERCENT: u64 = 12;
+const PERCENT: u64 = 40;
 
 /// What goes on beside flushes and merges.
 pub struct Beside {
