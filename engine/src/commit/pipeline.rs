@@ -19,14 +19,16 @@ use crate::budget::{Grant, MemoryBudget};
 use crate::catalog::{Catalog, CatalogChange};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, JobHandle, Signal};
-use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX};
+use crate::executor::{Executor, JobHandle, JobStatus, Signal};
+use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX, LOG_SMALL_GROUP_BYTES};
 use crate::manifest::ProducerState;
 use crate::model::{Batch, Durability, Producer, Rows, Sequence};
 use crate::planted::{Bug, is_on};
+use crate::reserve::Reserve;
 use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
-use crate::wal::Record;
+use crate::vfs::Vfs;
+use crate::wal::{AheadError, Record};
 
 /// Milliseconds without a group after which the log counts as idle.
 const IDLE_MS: u64 = 20;
@@ -39,6 +41,8 @@ const PRESSURE_SLICE_MS: u64 = 100;
 pub struct Parts {
     /// The log.
     pub log: Log,
+    /// Space for what frees space.
+    pub reserve: Arc<Reserve>,
     /// The state that readers see.
     pub state: Arc<StateCell>,
     /// The part of the memory budget for rows: above it writes wait.
@@ -66,6 +70,7 @@ pub struct Changes {
 pub struct Pipeline {
     queue: Mutex<Queue>,
     log: Mutex<Log>,
+    reserve: Arc<Reserve>,
     state: Arc<StateCell>,
     budget: Arc<MemoryBudget>,
     flush_bytes: usize,
@@ -87,6 +92,7 @@ pub struct Pipeline {
     armed: AtomicBool,
     commit_job: Mutex<Option<Arc<dyn JobHandle>>>,
     flush_job: Mutex<Option<Arc<dyn JobHandle>>>,
+    prepare_job: Mutex<Option<Arc<dyn JobHandle>>>,
 }
 
 struct Queue {
@@ -108,6 +114,12 @@ struct Queued {
     grant: Grant,
 }
 
+impl Queued {
+    fn has_rows(&self) -> bool {
+        !self.record.rows.is_empty()
+    }
+}
+
 impl Pipeline {
     /// A pipeline over recovered parts.
     #[must_use]
@@ -126,6 +138,7 @@ impl Pipeline {
         Arc::new(Self {
             queue: Mutex::new(queue),
             log: Mutex::new(parts.log),
+            reserve: parts.reserve,
             state: parts.state,
             budget: parts.budget,
             flush_bytes: parts.flush_bytes,
@@ -142,6 +155,7 @@ impl Pipeline {
             armed: AtomicBool::new(false),
             commit_job: Mutex::new(None),
             flush_job: Mutex::new(None),
+            prepare_job: Mutex::new(None),
         })
     }
 
@@ -149,6 +163,11 @@ impl Pipeline {
     pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Option<Arc<dyn JobHandle>>) {
         *self.commit_job.lock() = Some(commit_job);
         *self.flush_job.lock() = flush_job;
+    }
+
+    /// Names the job that prepares the log, to be woken when small groups have used up half of what is prepared.
+    pub fn attach_preparing(&self, job: Arc<dyn JobHandle>) {
+        *self.prepare_job.lock() = Some(job);
     }
 
     /// Queues a batch.
@@ -217,6 +236,10 @@ impl Pipeline {
         waits: bool,
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
+        if !prepared.record.rows.is_empty() {
+            // Before the queue: what frees space must not fail behind rows.
+            self.reserve.admit_rows(bytes as u64)?;
+        }
         let grant = self.admit(bytes)?;
         let mut encoded = Vec::with_capacity(bytes + 256);
         prepared.record.encode(&mut encoded);
@@ -389,7 +412,14 @@ impl Pipeline {
         }
         let payload = payload_of(&group);
         let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
-        let (first, commit_time_ns) = match log.append(&payload, count) {
+        self.reserve.make_once();
+        let appended = if group.iter().any(Queued::has_rows) {
+            let admitted = self.reserve.admit_rows(payload.len() as u64);
+            admitted.and_then(|()| log.append(&payload, count))
+        } else {
+            self.reserve.with(0, || log.append(&payload, count))
+        };
+        let (first, commit_time_ns) = match appended.map_err(|error| self.reserve.explain(error)) {
             Ok(appended) => appended,
             Err(error) => {
                 // Listeners that are told of the failure may ask for the log.
@@ -424,7 +454,13 @@ impl Pipeline {
         }
         let durable =
             if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        // Bulk gains nothing by zeros ahead, and would outrun them.
+        let small = fsync && payload.len() <= LOG_SMALL_GROUP_BYTES;
+        let low = small && log.ahead().is_some_and(|ahead| ahead.is_low());
         drop(log);
+        if low && let Some(job) = self.prepare_job.lock().as_ref() {
+            job.wake();
+        }
         self.insert(group, first, commit_time_ns, durable);
     }
 
@@ -645,8 +681,7 @@ impl Pipeline {
     }
 
     /// One step of the commit job: tickets that nobody awaits, then durability and its witness once the log is idle.
-    pub fn work(&self) -> crate::executor::JobStatus {
-        use crate::executor::JobStatus;
+    pub fn work(&self) -> JobStatus {
         if self.lead() {
             return JobStatus::More;
         }
@@ -678,6 +713,27 @@ impl Pipeline {
         JobStatus::Idle
     }
 
+    /// One step of the job that writes zeros ahead of the log's groups.
+    pub fn prepare_log(&self, vfs: &dyn Vfs) -> JobStatus {
+        if self.check_open().is_err() {
+            return JobStatus::Idle;
+        }
+        let Some(ahead) = self.log.lock().ahead().cloned() else { return JobStatus::Idle };
+        // Without the log's lock: groups go on meanwhile.
+        match ahead.prepare(vfs) {
+            Ok(true) => JobStatus::More,
+            Ok(false) => JobStatus::Idle,
+            Err(AheadError::Write(error)) => {
+                tracing::warn!(%error, "no zeros could be written ahead of the log");
+                JobStatus::Idle
+            }
+            Err(AheadError::Sync(error)) => {
+                self.poison(&format!("the log could not be synced: {error}"));
+                JobStatus::Idle
+            }
+        }
+    }
+
     /// Commits what is queued, makes everything durable with a witness, and takes no more writes.
     ///
     /// # Errors
@@ -705,6 +761,9 @@ impl Pipeline {
         {
             tracing::warn!(%error, "no witness could be written at close");
         }
+        if let Err(error) = log.trim() {
+            tracing::warn!(%error, "the zeros at the end of the log stay");
+        }
         Ok(())
     }
 }
@@ -727,15 +786,18 @@ impl Drop for StepDown<'_> {
 
 impl Queue {
     /// As many batches as a group takes, from the front.
+    /// Rows and changes do not share one: on a full disk rows are refused, and changes may free space.
     fn take_group(&mut self) -> Vec<Queued> {
-        if self.bytes <= LOG_GROUP_BYTES_MAX / 2 {
+        let has_rows = self.batches.first().is_some_and(Queued::has_rows);
+        let alike = self.batches.iter().all(|batch| batch.has_rows() == has_rows);
+        if alike && self.bytes <= LOG_GROUP_BYTES_MAX / 2 {
             self.bytes = 0;
             return std::mem::take(&mut self.batches);
         }
         let mut bytes = 0;
         let fits = |batch: &&Queued| {
             bytes += batch.encoded.len() + 4;
-            bytes <= LOG_GROUP_BYTES_MAX / 2
+            bytes <= LOG_GROUP_BYTES_MAX / 2 && batch.has_rows() == has_rows
         };
         let count = self.batches.iter().take_while(fits).count().max(1);
         let rest = self.batches.split_off(count);

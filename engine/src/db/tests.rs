@@ -2,6 +2,7 @@
 
 mod background;
 mod damage;
+mod full_disk;
 mod opening;
 
 use std::sync::Arc;
