@@ -18,6 +18,7 @@ pub mod merge;
 pub mod model;
 pub mod planted;
 pub mod read;
+pub mod reserve;
 pub mod rng;
 pub mod segment;
 mod sequence;

@@ -38,7 +38,7 @@ const LAYERS: Layers<'_> = &[
     &["executor"],
     &["model", "vfs"],
     &["format"],
-    &["catalog", "memtable", "tombstone"],
+    &["catalog", "memtable", "tombstone", "reserve"],
     &["wal", "segment"],
     &["manifest", "merge"],
     &["snapshot", "flush"],

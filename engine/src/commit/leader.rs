@@ -11,6 +11,7 @@ use super::queue::{Queued, payload_of};
 use super::ticket::{Cell, Failure, Told, WriteOutcome};
 use crate::budget::Grant;
 use crate::error::Error;
+use crate::limits::LOG_SMALL_GROUP_BYTES;
 use crate::manifest::ProducerState;
 use crate::model::{Durability, Rows, Sequence};
 use crate::planted::{Bug, is_on};
@@ -56,7 +57,14 @@ impl Pipeline {
         }
         let payload = payload_of(&group);
         let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
-        let (first, commit_time_ns) = match log.append(&payload, count) {
+        self.reserve.make_once();
+        let appended = if group.iter().any(Queued::has_rows) {
+            let admitted = self.reserve.admit_rows(payload.len() as u64);
+            admitted.and_then(|()| log.append(&payload, count))
+        } else {
+            self.reserve.with(0, || log.append(&payload, count))
+        };
+        let (first, commit_time_ns) = match appended.map_err(|error| self.reserve.explain(error)) {
             Ok(appended) => appended,
             Err(error) => {
                 // Listeners that are told of the failure may ask for the log.
@@ -91,7 +99,13 @@ impl Pipeline {
         }
         let durable =
             if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        // Bulk gains nothing by zeros ahead, and would outrun them.
+        let small = fsync && payload.len() <= LOG_SMALL_GROUP_BYTES;
+        let low = small && log.ahead().is_some_and(|ahead| ahead.is_low());
         drop(log);
+        if low && let Some(job) = self.prepare_job.lock().as_ref() {
+            job.wake();
+        }
         self.insert(group, first, commit_time_ns, durable);
     }
 

@@ -90,6 +90,10 @@ impl Pipeline {
         how: How,
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
+        if !prepared.record.rows.is_empty() {
+            // Before the queue: what frees space must not fail behind rows.
+            self.reserve.admit_rows(bytes as u64)?;
+        }
         let grant = self.admit(bytes, how.on_pressure)?;
         let mut encoded = Vec::with_capacity(bytes + 256);
         prepared.record.encode(&mut encoded);

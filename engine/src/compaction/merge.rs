@@ -66,8 +66,19 @@ pub fn merge_segments(
     writer.finish().map(Some)
 }
 
+/// Bytes that must be free for a merge: those of its inputs, and what it leaves on a disk that has no more.
+#[must_use]
+pub fn room_for(input: &MergeInput<'_>) -> u64 {
+    let need = input_bytes(input);
+    need + RESERVE_BYTES.min(need / 3 + 1)
+}
+
+fn input_bytes(input: &MergeInput<'_>) -> u64 {
+    input.readers.iter().map(|reader| reader.info().len_bytes).sum()
+}
+
 fn check_room(target: &SegmentTarget, input: &MergeInput<'_>) -> Result<()> {
-    let need: u64 = input.readers.iter().map(|reader| reader.info().len_bytes).sum();
+    let need = input_bytes(input);
     let free = target.vfs.free_bytes(&target.folder)?;
     let reserve = RESERVE_BYTES.min(free / 4);
     if free >= need + reserve {

@@ -35,6 +35,9 @@ pub use outcome::{
     CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
 };
 
+/// How often a change of tables, or a deletion, is tried on a full disk.
+const CHANGE_TRY_COUNT: usize = 4;
+
 /// An open database. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
 pub struct Db {
@@ -127,7 +130,15 @@ impl Db {
 
     fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
         self.check_writable("change tables")?;
-        self.inner.maintenance.pipeline.submit_change(build)?.wait()
+        let pipeline = &self.inner.maintenance.pipeline;
+        for _ in 1..CHANGE_TRY_COUNT {
+            match pipeline.submit_change(build)?.wait() {
+                // It may have stood behind rows, for which there was no room.
+                Err(error) if error.is_no_space() => {}
+                done => return done,
+            }
+        }
+        pipeline.submit_change(build)?.wait()
     }
 
     /// Queues a batch; its [`Ticket`] tells when it is committed. While memory is full this waits, at most 30 s, or does not
@@ -329,7 +340,8 @@ impl Db {
     /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
     pub fn flush(&self) -> Result<()> {
         self.check_writable("flush")?;
-        self.inner.maintenance.flush().map(|_| ())
+        let maintenance = &self.inner.maintenance;
+        maintenance.flush().map(|_| ()).map_err(|error| maintenance.reserve.explain(error))
     }
 
     /// Flushes, then merges segments as far as they can be, encoded as small as they can be.
@@ -338,8 +350,15 @@ impl Db {
     /// As [`Self::flush`]; `Corrupt` for a damaged segment, which stays.
     pub fn compact(&self) -> Result<CompactReport> {
         self.check_writable("compact")?;
-        self.inner.maintenance.flush()?;
-        self.inner.maintenance.compact(true)
+        let maintenance = &self.inner.maintenance;
+        let mut flushed = maintenance.flush();
+        if flushed.as_ref().is_err_and(Error::is_no_space) {
+            // Merging what is there may give the room.
+            let _ = maintenance.compact(true);
+            flushed = maintenance.flush();
+        }
+        let done = flushed.and_then(|_| maintenance.compact(true));
+        done.map_err(|error| maintenance.reserve.explain(error))
     }
 
     /// Figures.

@@ -14,8 +14,10 @@ use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
 use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
 use crate::format::names;
+use crate::limits::LOG_FILL_STEP_BYTES;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
 use crate::model::{Rows, Sequence};
+use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
@@ -136,19 +138,23 @@ impl Opening<'_> {
         let Environment { vfs, clock, rng, executor } = self.options.environment.clone();
         let dir = self.options.dir.clone();
         state.set_durable(self.durable);
-        let sizes = LogSizes {
-            file_bytes: self.options.log_file_bytes,
-            prepare_bytes: self.options.log_prepare_bytes,
-        };
+        // On a small disk a small log: a flush needs room beside it, and gives back whole files.
+        let free = vfs.free_bytes(&dir).unwrap_or(u64::MAX);
+        let log_bytes_max = self.options.log_bytes_max.min((free / 4).max(LOG_FILL_STEP_BYTES));
+        let file_bytes = self.options.log_file_bytes.min((free / 16).max(LOG_FILL_STEP_BYTES));
+        let sizes = LogSizes { file_bytes, prepare_bytes: self.options.log_prepare_bytes };
         let environment = (Arc::clone(&vfs), Arc::clone(&clock), Arc::clone(&rng));
         let manifest = Arc::clone(&self.manifest);
         let log = Log::new(environment, manifest, dir.clone(), sizes, self.recovered, self.last)?;
+        let reserve =
+            Arc::new(Reserve::new(Arc::clone(&vfs), dir.clone(), self.options.reserve_bytes));
         let pipeline = Pipeline::new(Parts {
             log,
+            reserve: Arc::clone(&reserve),
             state: Arc::clone(&state),
             budget: self.memory.rows,
             flush_bytes: self.memory.flush_bytes,
-            log_bytes_max: self.options.log_bytes_max,
+            log_bytes_max,
             clock: Arc::clone(&clock),
             executor,
         });
@@ -161,6 +167,7 @@ impl Opening<'_> {
         };
         let maintenance = Maintenance {
             pipeline,
+            reserve,
             state,
             manifest: self.manifest,
             target,

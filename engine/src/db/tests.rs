@@ -3,6 +3,7 @@
 mod background;
 mod beside;
 mod damage;
+mod full_disk;
 mod opening;
 
 use std::sync::Arc;
