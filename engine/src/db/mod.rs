@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::model::{
     Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
 };
-use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
+use crate::read::{AggregateRequest, Aggregation, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;
 use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
@@ -255,7 +255,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Snapshot::aggregate`].
-    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Vec<AggregateRow>> {
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
         self.snapshot().aggregate(request)
     }
 

@@ -154,6 +154,11 @@ impl Scan {
         &self.output
     }
 
+    /// Bytes at which a batch is handed on.
+    pub(super) fn batch_bytes(&self) -> usize {
+        BATCH_BYTES
+    }
+
     /// The next series, with everything that has rows of it.
     pub(super) fn next_pieces(&mut self) -> Result<Option<(SeriesKey, Vec<Piece>)>> {
         let keys = self.cursors.iter_mut().filter_map(Cursor::key);
