@@ -157,7 +157,7 @@ fn write_window(
                 sources.push(Box::new(source));
             }
         }
-        let mut merge = SeriesMerge::new(types.clone(), sources);
+        let mut merge = SeriesMerge::new(types.clone(), usize::MAX, sources);
         while let Some(chunk) = merge.next_chunk()? {
             writer.push(key, &chunk)?;
         }

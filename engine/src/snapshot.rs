@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::budget::MemoryBudget;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::limits::PRODUCER_COUNT_MAX;
@@ -113,6 +114,8 @@ pub struct Snapshot {
     durable: Sequence,
     /// For each length of history, the first sequence that tables with it still serve; empty for the present.
     horizons: Arc<[(i64, Sequence)]>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 impl Snapshot {
@@ -126,6 +129,12 @@ impl Snapshot {
     #[must_use]
     pub fn durable_sequence(&self) -> Sequence {
         self.durable
+    }
+
+    /// The part of the memory budget that reads take grants of.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
     }
 
     /// What it sees.
@@ -178,13 +187,14 @@ impl Snapshot {
 }
 
 /// The one place that publishes: the present view, and how far it counts.
-#[derive(Default)]
 pub struct StateCell {
     inner: RwLock<Inner>,
     /// Held while a batch goes into memtables, and while they freeze: a batch never straddles two.
     insert: Mutex<()>,
     /// When batches were committed.
     times: Mutex<CommitTimes>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 #[derive(Default)]
@@ -211,13 +221,14 @@ pub struct Frozen {
 }
 
 impl StateCell {
-    /// A cell that begins with `view`, of which everything up to `last` is durable.
+    /// A cell that begins with `view`, of which everything up to `last` is durable. Reads take grants of `memory`.
     #[must_use]
     pub fn new(
         view: View,
         last: Sequence,
         producers: BTreeMap<String, ProducerState>,
         times: CommitTimes,
+        memory: Arc<MemoryBudget>,
     ) -> Self {
         let inner = Inner {
             view: Arc::new(view),
@@ -226,7 +237,8 @@ impl StateCell {
             durable: last,
             producers,
         };
-        Self { inner: RwLock::new(inner), insert: Mutex::new(()), times: Mutex::new(times) }
+        let (insert, times) = (Mutex::new(()), Mutex::new(times));
+        Self { inner: RwLock::new(inner), insert, times, memory }
     }
 
     /// Says what is durable, once, at opening.
@@ -239,7 +251,8 @@ impl StateCell {
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
         let (through, durable) = (inner.published, inner.durable);
-        Snapshot { view: Arc::clone(&inner.view), through, durable, horizons: Arc::default() }
+        let (view, memory) = (Arc::clone(&inner.view), Arc::clone(&self.memory));
+        Snapshot { view, through, durable, horizons: Arc::default(), memory }
     }
 
     /// The present view.

@@ -122,7 +122,7 @@ fn merge_series(
     }
     let hidden_by: Vec<Tombstone> =
         applied.iter().filter(|one| one.covers_series(key)).cloned().collect();
-    let mut merge = SeriesMerge::new(types, sources);
+    let mut merge = SeriesMerge::new(types, usize::MAX, sources);
     let mut resolver = Resolver::new(input.schema.merge, horizon);
     let mut row_count = 0;
     let mut write = |rows: Option<RowChunk>| -> Result<()> {

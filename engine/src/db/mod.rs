@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::MemoryBudget;
+use crate::budget::Memory;
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
@@ -32,7 +32,8 @@ use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
-    CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
+    CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
+    VerifyReport,
 };
 
 /// An open database. Clones share it; the last one dropped closes it.
@@ -43,7 +44,7 @@ pub struct Db {
 
 struct Inner {
     maintenance: Arc<Maintenance>,
-    budget: Arc<MemoryBudget>,
+    memory: Memory,
     recovery: RecoveryReport,
     jobs: Jobs,
     writable: bool,
@@ -78,7 +79,7 @@ impl Db {
         let jobs = Jobs::start(executor, &opened.maintenance, background);
         let inner = Inner {
             maintenance: opened.maintenance,
-            budget: opened.budget,
+            memory: opened.memory,
             recovery: opened.recovery,
             jobs,
             writable,
@@ -328,6 +329,7 @@ impl Db {
         let memtables = snapshot.view().tables.values();
         let memtables = memtables.flat_map(|table| table.memtables());
         let version = maintenance.manifest.version();
+        let memory = &self.inner.memory;
         Stats {
             tables,
             database_id: format!("{:032x}", version.database_id),
@@ -336,8 +338,15 @@ impl Db {
             log_file_count,
             log_bytes,
             memtable_bytes: memtables.map(|one| one.stats().memory_bytes as u64).sum(),
-            memory_used_bytes: self.inner.budget.used_bytes() as u64,
-            memory_limit_bytes: self.inner.budget.limit_bytes() as u64,
+            memory_used_bytes: memory.whole.used_bytes() as u64,
+            memory_peak_bytes: memory.whole.peak_bytes() as u64,
+            memory_limit_bytes: memory.whole.limit_bytes() as u64,
+            memory_by_user: MemoryByUser {
+                rows_bytes: memory.rows.used_bytes() as u64,
+                reads_bytes: memory.reads.used_bytes() as u64,
+                flush_bytes: memory.flush.used_bytes() as u64,
+                merges_bytes: memory.merges.used_bytes() as u64,
+            },
             manifest_number: version.number,
             poisoned: maintenance.pipeline.poisoned(),
         }

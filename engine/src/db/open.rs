@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::maintain::Maintenance;
 use super::options::{Environment, Options};
 use super::outcome::RecoveryReport;
-use crate::budget::MemoryBudget;
+use crate::budget::{Memory, MemoryBudget};
 use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
 use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
@@ -24,7 +24,7 @@ use crate::wal::{self, RawRecord, Record, Recovery};
 /// Everything that an open database consists of.
 pub(super) struct Opened {
     pub(super) maintenance: Arc<Maintenance>,
-    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) memory: Memory,
     pub(super) recovery: RecoveryReport,
     pub(super) lock: Box<dyn LockGuard>,
 }
@@ -60,7 +60,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     };
     let manifest = Arc::new(manifest);
     let version = manifest.version();
-    let memory = Memory::new(options);
+    let limit_bytes = options.memory_bytes.unwrap_or_else(default_memory_bytes);
+    let memory = Memory::new(limit_bytes, options.flush_bytes);
     let mut replay = Replay::new(&vfs, dir, &version, &memory.rows)?;
     let folder = commit::log_folder(dir);
     if writable && vfs.exists(&folder)? {
@@ -81,7 +82,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
         remove_orphans(vfs.as_ref(), dir, &version)?;
     }
     let recovery = report(&recovered, last);
-    let state = StateCell::new(replay.view, last, replay.producers, replay.times);
+    let reads = Arc::clone(&memory.reads);
+    let state = StateCell::new(replay.view, last, replay.producers, replay.times, reads);
     let proven = recovered.durable.unwrap_or_default().max(version_last(&version));
     let durable = if writable { last } else { proven };
     let opened = Opening { options, manifest, version, memory, recovered, last, durable };
@@ -97,23 +99,6 @@ fn version_last(version: &Version) -> Sequence {
     let flushed = version.flushed_through.values().copied().max().unwrap_or_default();
     let lost = version.incarnations.last().map(|(_, last)| *last).unwrap_or_default();
     flushed.max(version.catalog_sequence).max(lost)
-}
-
-/// The memory budget, and how much of it is for rows.
-struct Memory {
-    whole: Arc<MemoryBudget>,
-    rows: Arc<MemoryBudget>,
-    flush_bytes: usize,
-}
-
-impl Memory {
-    fn new(options: &Options) -> Self {
-        let whole = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
-        let limit = whole.limit_bytes();
-        let flush_bytes = options.flush_bytes.unwrap_or(limit / 4).max(1);
-        let rows = whole.part(flush_bytes.saturating_mul(2).min(limit / 2).max(flush_bytes));
-        Self { whole, rows, flush_bytes }
-    }
 }
 
 struct Opening<'a> {
@@ -146,7 +131,7 @@ impl Opening<'_> {
         let pipeline = Pipeline::new(Parts {
             log,
             state: Arc::clone(&state),
-            budget: self.memory.rows,
+            budget: Arc::clone(&self.memory.rows),
             flush_bytes: self.memory.flush_bytes,
             log_bytes_max: self.options.log_bytes_max,
             clock: Arc::clone(&clock),
@@ -171,7 +156,7 @@ impl Opening<'_> {
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
-        Ok(Opened { maintenance, budget: self.memory.whole, recovery, lock })
+        Ok(Opened { maintenance, memory: self.memory, recovery, lock })
     }
 }
 

@@ -3,6 +3,7 @@
 //! See docs/decisions/0011-memtable.md.
 
 mod chunk;
+mod pieces;
 mod sorted;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::model::{
     ColumnId, CommitMetadata, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange,
 };
 use chunk::{Chunk, NO_ROW};
+pub use pieces::Places;
 pub use sorted::SortedRows;
 
 /// Rows above which a batch becomes a chunk of its own.

@@ -4,6 +4,7 @@ mod aggregate;
 mod batch;
 mod filter;
 mod latest;
+mod memory;
 mod plan;
 mod scan;
 mod source;

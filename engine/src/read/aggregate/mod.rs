@@ -13,7 +13,7 @@ use super::batch::SeriesRun;
 use super::plan::{ScanPlan, ScanRequest, field};
 use super::scan::{OpenSeries, Scan};
 use crate::error::{Error, Result};
-use crate::model::{Comparison, FieldType, RowChunk, SeriesKey, TimeRange, Value};
+use crate::model::{ColumnData, Comparison, FieldType, RowChunk, SeriesKey, TimeRange, Value};
 use crate::snapshot::Snapshot;
 pub use batch::AggregateBatch;
 use state::State;
@@ -135,11 +135,15 @@ impl Snapshot {
         let previous = self.values_before(&scan, &states)?;
         let types: Arc<[FieldType]> = states.iter().map(State::output_type).collect();
         let batch = AggregateBatch::empty(&schema, &types);
-        let scan = Scan::new(self, ScanPlan::bind(schema, &scan)?)?;
+        let mut scan = Scan::new(self, ScanPlan::bind(schema, &scan)?)?;
+        let known = previous.values().flatten();
+        let previous_bytes = known.map(|(key, _)| key.memory_bytes() + PREVIOUS_BYTES).sum();
+        scan.hold(previous_bytes)?;
         Ok(Aggregation {
             scan,
             bucket: request.bucket,
             states,
+            previous_bytes,
             previous,
             current: None,
             open: None,
@@ -185,12 +189,16 @@ fn least(field_type: FieldType) -> Value {
     }
 }
 
+/// Bytes of a series and its value.
+const PREVIOUS_BYTES: usize = size_of::<(SeriesKey, Value)>();
+
 /// A running aggregation: an iterator of batches that ends after an error.
 pub struct Aggregation {
     scan: Scan,
     bucket: Option<Bucket>,
     states: Vec<State>,
     previous: Before,
+    previous_bytes: usize,
     current: Option<Current>,
     open: Option<OpenBucket>,
     batch: AggregateBatch,
@@ -228,6 +236,7 @@ impl Aggregation {
     }
 
     fn fill(&mut self) -> Result<Option<AggregateBatch>> {
+        self.scan.hold(self.previous_bytes)?;
         while self.batch.bucket_count() < BATCH_BUCKETS
             && self.batch.memory_bytes() < self.scan.batch_bytes()
         {
@@ -275,6 +284,10 @@ impl Aggregation {
     fn add(&mut self, current: &mut Current) -> Result<()> {
         let rows = current.at..current.rows.row_count().min(current.at + PIECE_ROWS);
         current.at = rows.end;
+        // A bucket a row is the most that may come of them.
+        let most = rows.len() * (16 + 9 * self.states.len()) + self.texts_of(&current.rows, &rows);
+        let bytes = self.batch.memory_bytes().saturating_add(most);
+        self.scan.hold(bytes.saturating_mul(2).saturating_add(self.previous_bytes))?;
         let cuts = self.cut(&current.rows.time, rows.clone());
         let Some(first) = cuts.starts.first() else { return Ok(()) };
         let goes_on = self.bucket.is_none();
@@ -297,6 +310,19 @@ impl Aggregation {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the texts in `rows`, once for each function over them.
+    fn texts_of(&self, chunk: &RowChunk, rows: &Range<usize>) -> usize {
+        let columns = self.states.iter().filter_map(|state| chunk.fields.get(state.column));
+        let bytes = columns.map(|column| match &column.data {
+            ColumnData::Utf8(texts) => {
+                let at = |row: usize| texts.offsets.get(row).map_or(0, |offset| *offset as usize);
+                at(rows.end).saturating_sub(at(rows.start))
+            }
+            _ => 0,
+        });
+        bytes.sum()
     }
 
     /// Cuts rows, which ascend by time, into buckets.
