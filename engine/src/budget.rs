@@ -16,13 +16,16 @@ pub struct MemoryBudget {
     parent: Option<Arc<Self>>,
 }
 
+/// Bytes for rows, however few rows are flushed at once.
+const ROWS_BYTES_MIN: usize = 16 << 10;
+
 /// The budget of a database, cut into parts by user. Rows, flushes and work each have bytes that nobody else can take, so that a full
 /// memory can always be emptied, and no query stops a write.
 #[derive(Debug, Clone)]
 pub struct Memory {
     /// Everything.
     pub whole: Arc<MemoryBudget>,
-    /// Rows in memory, and batches on their way there and into the log: twice `flush_bytes`, at most half of the whole.
+    /// Rows in memory, and batches on their way there and into the log: twice `flush_bytes`, at least 16 KiB, at most half of the whole.
     pub rows: Arc<MemoryBudget>,
     /// Flushes: a quarter of the whole.
     pub flush: Arc<MemoryBudget>,
@@ -40,7 +43,8 @@ impl Memory {
     pub fn new(limit_bytes: usize, flush_bytes: Option<usize>) -> Self {
         let whole = MemoryBudget::new(limit_bytes);
         let flush_bytes = flush_bytes.unwrap_or(limit_bytes / 4).clamp(1, (limit_bytes / 2).max(1));
-        let rows = whole.part(flush_bytes.saturating_mul(2).min(limit_bytes / 2));
+        let rows_bytes = flush_bytes.saturating_mul(2).max(ROWS_BYTES_MIN).min(limit_bytes / 2);
+        let rows = whole.part(rows_bytes);
         let flush = whole.part(limit_bytes / 4);
         let work = whole.part(limit_bytes - rows.limit_bytes() - flush.limit_bytes());
         let (reads, merges) = (work.part(work.limit_bytes()), work.part(work.limit_bytes() / 2));
@@ -151,6 +155,45 @@ impl Grant {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Makes the grant `bytes` large, or as large as the budget lets it be: for work that must go on.
+    pub fn resize_as_can_be(&mut self, bytes: usize, what: &str) {
+        let room = self.budget.limit_bytes.saturating_sub(self.budget.used_bytes());
+        if self.resize(bytes, what).is_err() {
+            let _ = self.resize(bytes.min(self.bytes + room), what);
+        }
+    }
+
+    /// Cuts off a grant of `bytes`, or of all where there are fewer.
+    #[must_use]
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
+
+    /// Takes what `measure` finds to fit into `bytes_max`, and less and less of it, down to `bytes_min`, where there is no memory.
+    /// `measure` gives what it takes, and its bytes.
+    ///
+    /// # Errors
+    /// `Overloaded` where even little does not fit; those of `measure`.
+    pub fn fit<T>(
+        &mut self,
+        (mut bytes_max, bytes_min): (usize, usize),
+        what: &str,
+        mut measure: impl FnMut(usize) -> Result<(T, usize)>,
+    ) -> Result<T> {
+        loop {
+            let (taken, bytes) = measure(bytes_max)?;
+            match self.resize(bytes, what) {
+                Ok(()) => return Ok(taken),
+                Err(Error::Overloaded { .. }) if bytes_max > bytes_min => {
+                    bytes_max = (bytes_max / 4).max(bytes_min);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Moves `bytes` of another grant of the same budget into this one.

@@ -286,38 +286,6 @@ pub fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowCh
     retain(chunk, &keep)
 }
 
-/// Rows that were copied out of a memtable.
-pub struct MemorySource {
-    rows: Option<RowChunk>,
-    bounds: (i64, i64),
-}
-
-impl MemorySource {
-    /// These rows; none where there are none.
-    #[must_use]
-    pub fn new(rows: RowChunk) -> Option<Self> {
-        let bounds = (*rows.time.first()?, *rows.time.last()?);
-        Some(Self { rows: Some(rows), bounds })
-    }
-
-    /// Gives the rows without their sequences.
-    pub fn forget_sequences(&mut self) {
-        if let Some(rows) = &mut self.rows {
-            rows.sequence.clear();
-        }
-    }
-}
-
-impl RowSource for MemorySource {
-    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
-        Ok(self.rows.take())
-    }
-
-    fn bounds(&self) -> (i64, i64) {
-        self.bounds
-    }
-}
-
 fn slice(chunk: &RowChunk, rows: std::ops::Range<usize>) -> RowChunk {
     let mut part = chunk.empty_like();
     part.push_slice(chunk, rows);

@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, JobHandle, Signal};
 use crate::limits::{BATCH_BYTES_MAX, LOG_GROUP_BYTES_MAX};
 use crate::manifest::ProducerState;
-use crate::model::{Batch, Durability, Producer, Rows, Sequence};
+use crate::memtable::bytes_at_most;
+use crate::model::{Batch, CommitMetadata, Durability, Producer, Rows, Sequence};
 use crate::planted::{Bug, is_on};
 use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
@@ -34,6 +35,12 @@ const IDLE_MS: u64 = 20;
 const PRESSURE_WAIT_MS: u64 = 30_000;
 /// Milliseconds after which it looks again by itself.
 const PRESSURE_SLICE_MS: u64 = 100;
+
+/// Times that a batch's encoded bytes are in memory: in the queue, in the payload of its group, and in the log's buffer.
+const LOG_COPIES: usize = 3;
+/// Bytes that a record takes in the log beside those of its rows, roughly.
+const ENCODED_BYTES_MORE: usize = 256;
+const WHAT: &str = "rows in memory";
 
 /// What the pipeline works with.
 pub struct Parts {
@@ -217,9 +224,15 @@ impl Pipeline {
         waits: bool,
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
-        let grant = self.admit(bytes)?;
-        let mut encoded = Vec::with_capacity(bytes + 256);
+        let rows_bytes = rows_bytes(&prepared.record);
+        // A record's bytes are at most its rows' and a few a column.
+        let encoded_bytes = bytes + bytes / 8 + ENCODED_BYTES_MORE;
+        let mut grant = self.admit(rows_bytes + LOG_COPIES * encoded_bytes)?;
+        let mut encoded = Vec::with_capacity(encoded_bytes);
         prepared.record.encode(&mut encoded);
+        encoded.shrink_to_fit();
+        let held = grant.bytes().min(rows_bytes + LOG_COPIES * encoded.len());
+        grant.resize(held, WHAT)?;
         if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
             return Err(Error::OverLimit {
                 what: "the batch in the log".into(),
@@ -296,12 +309,12 @@ impl Pipeline {
     fn admit(&self, bytes: usize) -> Result<Grant> {
         // A batch larger than all memory for rows passes alone, with what there is.
         let bytes = bytes.min(self.budget.limit_bytes());
-        let mut grant = self.budget.grant(bytes, "rows in memory");
+        let mut grant = self.budget.grant(bytes, WHAT);
         if grant.is_err() {
             self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             let mut ready = || {
-                grant = self.budget.grant(bytes, "rows in memory");
+                grant = self.budget.grant(bytes, WHAT);
                 grant.is_ok() || self.check_open().is_err()
             };
             // In slices: a reader that lets go of a memtable tells nobody.
@@ -380,7 +393,7 @@ impl Pipeline {
         true
     }
 
-    fn commit_group(&self, group: Vec<Queued>) {
+    fn commit_group(&self, mut group: Vec<Queued>) {
         let mut log = self.log.lock();
         if let Some(cause) = self.poisoned() {
             drop(log);
@@ -421,6 +434,13 @@ impl Pipeline {
             let failure = Failure::Unknown(error.to_string());
             self.fail(group, &failure);
             return;
+        }
+        drop(payload);
+        for batch in &mut group {
+            batch.encoded = Vec::new();
+            let rows = batch.grant.bytes().min(rows_bytes(&batch.record));
+            // Giving back is never refused.
+            let _ = batch.grant.resize(rows, WHAT);
         }
         let durable =
             if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
@@ -491,7 +511,8 @@ impl Pipeline {
         grant: Grant,
         producer: Option<ProducerState>,
     ) {
-        self.unfrozen_bytes.fetch_add(grant.bytes(), Ordering::Relaxed);
+        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        self.unfrozen_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut parts = vec![record];
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);
@@ -754,6 +775,13 @@ fn payload_of(group: &[Queued]) -> Vec<u8> {
         payload.extend_from_slice(&batch.encoded);
     }
     payload
+}
+
+/// Bytes that the rows of a record take at most in memtables, with what goes along.
+fn rows_bytes(record: &Record) -> usize {
+    let rows: usize = record.rows.iter().map(bytes_at_most).sum();
+    let metadata = record.metadata.len_bytes() + size_of::<(Sequence, CommitMetadata)>();
+    rows + record.rows.len() * metadata
 }
 
 /// Users write no system table.

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
 use crate::format::names;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
-use crate::model::{Rows, Sequence};
+use crate::memtable::bytes_at_most;
+use crate::model::Sequence;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
@@ -143,6 +144,7 @@ impl Opening<'_> {
             rng,
             database_id: self.version.database_id,
             window_rows_min: self.options.window_rows_min,
+            memory: self.memory.clone(),
         };
         let maintenance = Maintenance {
             pipeline,
@@ -240,7 +242,7 @@ impl<'a> Replay<'a> {
             self.producers.insert(state.id.clone(), state);
         }
         // Rows that an earlier opening took in must fit again; where the budget is smaller now, the next flush mends it.
-        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        let bytes = record.rows.iter().map(bytes_at_most).sum();
         let grant = self.budget.grant(bytes, "rows of the log").ok();
         if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, grant)? {
             self.view = next;

@@ -2,6 +2,7 @@
 
 mod background;
 mod damage;
+mod memory;
 mod opening;
 
 use std::sync::Arc;

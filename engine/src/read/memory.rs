@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use crate::budget::{Grant, MemoryBudget};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::FieldType;
 
 /// Bytes of the rows that a source decodes or copies at once, where there is memory.
 const CHUNK_BYTES_MAX: usize = 8 << 20;
 /// The same where there is little; a single row may be larger.
-pub(super) const CHUNK_BYTES_MIN: usize = 16 << 10;
+const CHUNK_BYTES_MIN: usize = 16 << 10;
 /// Bytes at which a batch is handed on, where there is memory.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// What the rows of a chunk take at most while they are read and decoded, in parts of the chunk: encoded, decoded, joined.
-pub(super) const READ_PARTS: usize = 3;
+const READ_PARTS: usize = 3;
 /// What becomes of a chunk on its way into a batch: joined, resolved, filtered.
 const WORK_PARTS: usize = 4;
 
@@ -84,17 +84,10 @@ impl ReadGrant {
         chunk_bytes: usize,
         mut measure: impl FnMut(usize) -> Result<(T, usize)>,
     ) -> Result<T> {
-        let mut bytes_max = chunk_bytes;
-        loop {
+        self.grant.fit((chunk_bytes, CHUNK_BYTES_MIN), &self.what, |bytes_max| {
             let (taken, bytes) = measure(bytes_max)?;
-            match self.resize(bytes.saturating_mul(READ_PARTS)) {
-                Ok(()) => return Ok(taken),
-                Err(Error::Overloaded { .. }) if bytes_max > CHUNK_BYTES_MIN => {
-                    bytes_max = (bytes_max / 4).max(CHUNK_BYTES_MIN);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            Ok((taken, bytes.saturating_mul(READ_PARTS)))
+        })
     }
 }
 

@@ -14,6 +14,9 @@ use crate::limits::LOG_SECTOR_BYTES;
 use crate::model::Sequence;
 use crate::vfs::{File, OpenMode, Vfs};
 
+/// Bytes of the buffer that are kept from group to group: more are the memory of the batches alone.
+const BUFFER_KEPT_BYTES: usize = 1 << 20;
+
 /// Records on their way into the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
@@ -139,6 +142,7 @@ impl LogWriter {
         let bytes = group_bytes(group.payload.len());
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.buffer.resize(GROUP_HEADER_BYTES, 0);
         self.buffer.extend_from_slice(group.payload);
         self.buffer.resize(bytes, 0);
