@@ -29,7 +29,7 @@ impl Snapshot {
                 let at = rows.row_count();
                 rows.push_slice(&last, last.row_count() - 1..last.row_count());
                 series.push(SeriesRun { key, rows: at..at + 1 });
-                if at % HOLD_ROWS == 0 {
+                if at.is_multiple_of(HOLD_ROWS) {
                     let bytes = rows.memory_bytes() + series.len() * size_of::<SeriesRun>();
                     scan.hold(bytes.saturating_mul(2))?;
                 }
