@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use super::apply;
 use super::imports;
 use super::pipeline::Pipeline;
-use super::queue::{Queued, payload_of};
+use super::queue::{Queued, ROWS, payload_of};
+use super::submit::rows_bytes;
 use super::ticket::{Cell, Failure, Told, WriteOutcome};
 use crate::budget::Grant;
 use crate::error::Error;
@@ -48,7 +49,7 @@ impl Pipeline {
         true
     }
 
-    fn commit_group(&self, group: Vec<Queued>) {
+    fn commit_group(&self, mut group: Vec<Queued>) {
         let mut log = self.log.lock();
         if let Some(cause) = self.poisoned() {
             drop(log);
@@ -97,10 +98,17 @@ impl Pipeline {
             self.fail(group, &failure);
             return;
         }
-        let durable =
-            if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
         // Bulk gains nothing by zeros ahead, and would outrun them.
         let small = fsync && payload.len() <= LOG_SMALL_GROUP_BYTES;
+        drop(payload);
+        for batch in &mut group {
+            batch.encoded = Vec::new();
+            let rows = batch.grant.bytes().min(rows_bytes(&batch.record));
+            // Giving back is never refused.
+            let _ = batch.grant.resize(rows, ROWS);
+        }
+        let durable =
+            if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
         let low = small && log.ahead().is_some_and(|ahead| ahead.is_low());
         drop(log);
         if low && let Some(job) = self.prepare_job.lock().as_ref() {
@@ -173,7 +181,8 @@ impl Pipeline {
         grant: Grant,
         producer: Option<ProducerState>,
     ) {
-        self.unfrozen_bytes.fetch_add(grant.bytes(), Ordering::Relaxed);
+        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        self.unfrozen_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut parts = vec![record];
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);

@@ -11,6 +11,9 @@ use crate::limits::LOG_GROUP_BYTES_MAX;
 use crate::model::{Durability, OnPressure};
 use crate::wal::Record;
 
+/// What the memory of a batch is for.
+pub(super) const ROWS: &str = "rows in memory";
+
 /// How a record is submitted.
 #[derive(Clone, Copy)]
 pub(super) struct How {

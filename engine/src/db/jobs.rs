@@ -86,6 +86,9 @@ impl Job for CompactJob {
         }
         if let Err(error) = maintenance.compact(false) {
             tracing::warn!(%error, "a merge of segments failed; they stay as they are");
+            if matches!(error, crate::error::Error::Overloaded { .. }) {
+                return JobStatus::After { ms: RETRY_MS };
+            }
         }
         JobStatus::Idle
     }

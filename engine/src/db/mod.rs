@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::MemoryBudget;
+use crate::budget::Memory;
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
@@ -26,13 +26,14 @@ use crate::error::{Error, Result};
 use crate::model::{
     Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
 };
-use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
+use crate::read::{AggregateRequest, Aggregation, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;
 use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
-    CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
+    CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
+    VerifyReport,
 };
 
 /// How often a change of tables, or a deletion, is tried on a full disk.
@@ -46,7 +47,7 @@ pub struct Db {
 
 struct Inner {
     maintenance: Arc<Maintenance>,
-    budget: Arc<MemoryBudget>,
+    memory: Memory,
     recovery: RecoveryReport,
     jobs: Jobs,
     writable: bool,
@@ -81,7 +82,7 @@ impl Db {
         let jobs = Jobs::start(executor, &opened.maintenance, background);
         let inner = Inner {
             maintenance: opened.maintenance,
-            budget: opened.budget,
+            memory: opened.memory,
             recovery: opened.recovery,
             jobs,
             writable,
@@ -267,7 +268,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Snapshot::aggregate`].
-    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Vec<AggregateRow>> {
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
         self.snapshot().aggregate(request)
     }
 
@@ -376,6 +377,7 @@ impl Db {
         let memtables = snapshot.view().tables.values();
         let memtables = memtables.flat_map(|table| table.memtables());
         let version = maintenance.manifest.version();
+        let memory = &self.inner.memory;
         Stats {
             tables,
             database_id: format!("{:032x}", version.database_id),
@@ -384,8 +386,15 @@ impl Db {
             log_file_count,
             log_bytes,
             memtable_bytes: memtables.map(|one| one.stats().memory_bytes as u64).sum(),
-            memory_used_bytes: self.inner.budget.used_bytes() as u64,
-            memory_limit_bytes: self.inner.budget.limit_bytes() as u64,
+            memory_used_bytes: memory.whole.used_bytes() as u64,
+            memory_peak_bytes: memory.whole.peak_bytes() as u64,
+            memory_limit_bytes: memory.whole.limit_bytes() as u64,
+            memory_by_user: MemoryByUser {
+                rows_bytes: memory.rows.used_bytes() as u64,
+                reads_bytes: memory.reads.used_bytes() as u64,
+                flush_bytes: memory.flush.used_bytes() as u64,
+                merges_bytes: memory.merges.used_bytes() as u64,
+            },
             manifest_number: version.number,
             poisoned: maintenance.pipeline.poisoned(),
         }

@@ -9,14 +9,15 @@ use parking_lot::Mutex;
 use super::maintain::Maintenance;
 use super::options::{Environment, Options};
 use super::outcome::RecoveryReport;
-use crate::budget::MemoryBudget;
+use crate::budget::{Memory, MemoryBudget};
 use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
 use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
 use crate::format::names;
 use crate::limits::LOG_FILL_STEP_BYTES;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
-use crate::model::{Rows, Sequence};
+use crate::memtable::bytes_at_most;
+use crate::model::Sequence;
 use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
@@ -26,7 +27,7 @@ use crate::wal::{self, RawRecord, Record, Recovery};
 /// Everything that an open database consists of.
 pub(super) struct Opened {
     pub(super) maintenance: Arc<Maintenance>,
-    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) memory: Memory,
     pub(super) recovery: RecoveryReport,
     pub(super) lock: Box<dyn LockGuard>,
 }
@@ -62,7 +63,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     };
     let manifest = Arc::new(manifest);
     let version = manifest.version();
-    let memory = Memory::new(options);
+    let limit_bytes = options.memory_bytes.unwrap_or_else(default_memory_bytes);
+    let memory = Memory::new(limit_bytes, options.flush_bytes);
     let mut replay = Replay::new(&vfs, dir, &version, &memory.rows)?;
     let folder = commit::log_folder(dir);
     if writable && vfs.exists(&folder)? {
@@ -83,7 +85,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
         remove_orphans(vfs.as_ref(), dir, &version)?;
     }
     let recovery = report(&recovered, last);
-    let state = StateCell::new(replay.view, last, replay.producers, replay.times);
+    let reads = Arc::clone(&memory.reads);
+    let state = StateCell::new(replay.view, last, replay.producers, replay.times, reads);
     let proven = recovered.durable.unwrap_or_default().max(version_last(&version));
     let durable = if writable { last } else { proven };
     let opened = Opening { options, manifest, version, memory, recovered, last, durable };
@@ -99,23 +102,6 @@ fn version_last(version: &Version) -> Sequence {
     let flushed = version.flushed_through.values().copied().max().unwrap_or_default();
     let lost = version.incarnations.last().map(|(_, last)| *last).unwrap_or_default();
     flushed.max(version.catalog_sequence).max(lost)
-}
-
-/// The memory budget, and how much of it is for rows.
-struct Memory {
-    whole: Arc<MemoryBudget>,
-    rows: Arc<MemoryBudget>,
-    flush_bytes: usize,
-}
-
-impl Memory {
-    fn new(options: &Options) -> Self {
-        let whole = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
-        let limit = whole.limit_bytes();
-        let flush_bytes = options.flush_bytes.unwrap_or(limit / 4).max(1);
-        let rows = whole.part(flush_bytes.saturating_mul(2).min(limit / 2).max(flush_bytes));
-        Self { whole, rows, flush_bytes }
-    }
 }
 
 struct Opening<'a> {
@@ -152,7 +138,7 @@ impl Opening<'_> {
             log,
             reserve: Arc::clone(&reserve),
             state: Arc::clone(&state),
-            budget: self.memory.rows,
+            budget: Arc::clone(&self.memory.rows),
             flush_bytes: self.memory.flush_bytes,
             log_bytes_max,
             clock: Arc::clone(&clock),
@@ -164,6 +150,7 @@ impl Opening<'_> {
             rng,
             database_id: self.version.database_id,
             window_rows_min: self.options.window_rows_min,
+            memory: self.memory.clone(),
         };
         let maintenance = Maintenance {
             pipeline,
@@ -180,7 +167,7 @@ impl Opening<'_> {
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
-        Ok(Opened { maintenance, budget: self.memory.whole, recovery, lock })
+        Ok(Opened { maintenance, memory: self.memory, recovery, lock })
     }
 }
 
@@ -265,7 +252,7 @@ impl<'a> Replay<'a> {
             self.producers.insert(state.id.clone(), state);
         }
         // Rows that an earlier opening took in must fit again; where the budget is smaller now, the next flush mends it.
-        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        let bytes = record.rows.iter().map(bytes_at_most).sum();
         let grant = self.budget.grant(bytes, "rows of the log").ok();
         if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, grant)? {
             self.view = next;

@@ -87,6 +87,19 @@ pub struct TableStats {
     pub tombstone_count: u64,
 }
 
+/// Bytes of the memory budget that are held, by user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryByUser {
+    /// Rows in memory, and batches on their way there and into the log.
+    pub rows_bytes: u64,
+    /// Running reads.
+    pub reads_bytes: u64,
+    /// A running flush.
+    pub flush_bytes: u64,
+    /// A running merge of segments.
+    pub merges_bytes: u64,
+}
+
 /// Figures of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -106,8 +119,12 @@ pub struct Stats {
     pub memtable_bytes: u64,
     /// Bytes of the memory budget that are held.
     pub memory_used_bytes: u64,
+    /// The most bytes of it that were held at once since the database was opened.
+    pub memory_peak_bytes: u64,
     /// The memory budget.
     pub memory_limit_bytes: u64,
+    /// Who holds the bytes.
+    pub memory_by_user: MemoryByUser,
     /// The number of the newest manifest edit.
     pub manifest_number: u64,
     /// Why writes are refused, if they are.

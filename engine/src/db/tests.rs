@@ -4,6 +4,7 @@ mod background;
 mod beside;
 mod damage;
 mod full_disk;
+mod memory;
 mod opening;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! See docs/decisions/0011-memtable.md.
 
 mod chunk;
+mod pieces;
 mod sorted;
 
 #[cfg(test)]
@@ -18,12 +19,30 @@ use crate::model::{
     ColumnId, CommitMetadata, FieldType, RowChunk, Rows, Sequence, SeriesKey, TableId, TimeRange,
 };
 use chunk::{Chunk, NO_ROW};
-pub use sorted::SortedRows;
+pub use pieces::Places;
+pub use sorted::{SortCost, SortedPieces, SortedRows};
 
 /// Rows above which a batch becomes a chunk of its own.
 const OWN_CHUNK_ROWS: usize = 1_024;
 /// Rows at which the open chunk is sealed.
 const OPEN_CHUNK_ROWS: usize = 4_096;
+
+/// Bytes of a row's link.
+const LINK_BYTES: usize = 4;
+/// Bytes of a series beside its key: here, and in the indexes that a flush of it builds.
+const SERIES_BYTES: usize = 256;
+
+/// What a series takes in a memtable, and in the indexes of the segment that a flush writes.
+fn series_bytes(key: &SeriesKey) -> usize {
+    SERIES_BYTES + 3 * key.memory_bytes()
+}
+
+/// Bytes that `rows` take at most in a memtable: all series may be new there.
+#[must_use]
+pub fn bytes_at_most(rows: &Rows) -> usize {
+    let keys: usize = rows.keys.iter().map(series_bytes).sum();
+    keys + rows.memory_bytes() + rows.row_count() * LINK_BYTES
+}
 
 /// Rows of one table that are not in a segment yet.
 pub struct Memtable {
@@ -94,9 +113,18 @@ impl Memtable {
         Self { table, grant: Mutex::new(grant), inner: RwLock::default() }
     }
 
-    /// Holds more memory, until the memtable is dropped.
-    pub fn hold(&self, mut grant: Grant) {
-        self.grant.lock().absorb(&mut grant);
+    /// Holds, until the memtable is dropped, the memory that its rows take: first of what `granted` has, then of what the budget has. What
+    /// neither has is held without a grant: the rows are committed.
+    pub fn hold(&self, granted: Option<&mut Grant>) {
+        let needed = self.inner.read().memory_bytes;
+        let mut held = self.grant.lock();
+        if let Some(granted) = granted {
+            let missing = needed.saturating_sub(held.bytes());
+            held.absorb(&mut granted.split(missing));
+        }
+        if held.bytes() < needed {
+            let _ = held.resize(needed, "rows in memory");
+        }
     }
 
     /// The table.
@@ -128,7 +156,9 @@ impl Memtable {
     /// Keeps the metadata of a batch beside its rows.
     pub fn note(&self, sequence: Sequence, metadata: CommitMetadata) {
         if !metadata.is_empty() {
-            self.inner.write().commits.push((sequence, metadata));
+            let mut inner = self.inner.write();
+            inner.memory_bytes += size_of::<(Sequence, CommitMetadata)>() + metadata.len_bytes();
+            inner.commits.push((sequence, metadata));
         }
     }
 
@@ -204,7 +234,8 @@ impl Inner {
             *index = locals.get(*index as usize).copied().unwrap_or_default();
         }
         let previous = self.link(&rows);
-        self.memory_bytes += rows.memory_bytes() + rows.row_count() * 4;
+        let keys: usize = rows.keys.iter().map(SeriesKey::memory_bytes).sum();
+        self.memory_bytes += rows.memory_bytes() - keys + rows.row_count() * LINK_BYTES;
         let (first, _) = self.sequences.unwrap_or((sequence, sequence));
         self.sequences = Some((first, sequence));
         let added = u32::try_from(rows.row_count()).unwrap_or(u32::MAX);
@@ -238,7 +269,7 @@ impl Inner {
         let local = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         self.index.insert(key.clone(), local);
         self.keys.push(key.clone());
-        self.memory_bytes += key.memory_bytes() + 64;
+        self.memory_bytes += series_bytes(key);
         self.series.push(SeriesState {
             newest_row: NO_ROW,
             row_count: 0,

@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::model::{RowChunk, SeriesKey, TimeRange};
 use crate::snapshot::Snapshot;
 
+/// Rows after which the grant for the result is made larger.
+const HOLD_ROWS: usize = 1_024;
+
 impl Snapshot {
     /// The last row, by (time, commit), of each series that `request` selects, among the rows that it selects: one batch, sorted by series.
     ///
@@ -26,6 +29,10 @@ impl Snapshot {
                 let at = rows.row_count();
                 rows.push_slice(&last, last.row_count() - 1..last.row_count());
                 series.push(SeriesRun { key, rows: at..at + 1 });
+                if at.is_multiple_of(HOLD_ROWS) {
+                    let bytes = rows.memory_bytes() + series.len() * size_of::<SeriesRun>();
+                    scan.hold(bytes.saturating_mul(2))?;
+                }
             }
         }
         let (schema, fields) = (Arc::clone(&scan.plan.schema), Arc::clone(&scan.output));

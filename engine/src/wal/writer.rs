@@ -15,6 +15,9 @@ use crate::limits::{LOG_FILL_STEP_BYTES, LOG_SECTOR_BYTES, RESERVE_PART_COUNT};
 use crate::model::Sequence;
 use crate::vfs::{File, OpenMode, Vfs};
 
+/// Bytes of the buffer that are kept from group to group: more are the memory of the batches alone.
+const BUFFER_KEPT_BYTES: usize = 1 << 20;
+
 /// Records on their way into the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
@@ -158,6 +161,7 @@ impl LogWriter {
         let bytes = group_bytes(group.payload.len());
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.buffer.resize(GROUP_HEADER_BYTES, 0);
         self.buffer.extend_from_slice(group.payload);
         self.buffer.resize(bytes, 0);

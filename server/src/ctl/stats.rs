@@ -46,7 +46,10 @@ fn as_text(stats: &Stats) -> CtlResult<String> {
         ("rows in memory", format!("{} bytes", stats.memtable_bytes)),
         (
             "memory budget",
-            format!("{} of {} bytes held", stats.memory_used_bytes, stats.memory_limit_bytes),
+            format!(
+                "{} of {} bytes held, at most {}",
+                stats.memory_used_bytes, stats.memory_limit_bytes, stats.memory_peak_bytes
+            ),
         ),
         ("manifest edit", stats.manifest_number.to_string()),
         ("writes refused", stats.poisoned.clone().unwrap_or_else(|| "no".to_owned())),
@@ -114,7 +117,14 @@ fn as_json(stats: &Stats) -> Value {
         "log_bytes": stats.log_bytes,
         "memtable_bytes": stats.memtable_bytes,
         "memory_used_bytes": stats.memory_used_bytes,
+        "memory_peak_bytes": stats.memory_peak_bytes,
         "memory_limit_bytes": stats.memory_limit_bytes,
+        "memory_by_user": {
+            "rows_bytes": stats.memory_by_user.rows_bytes,
+            "reads_bytes": stats.memory_by_user.reads_bytes,
+            "flush_bytes": stats.memory_by_user.flush_bytes,
+            "merges_bytes": stats.memory_by_user.merges_bytes,
+        },
         "manifest_number": stats.manifest_number,
         "poisoned": stats.poisoned,
         "tables": tables,
