@@ -71,10 +71,10 @@ fn first_key(
 pub struct Scan {
     pub(super) plan: ScanPlan,
     pub(super) output: Arc<[FieldDef]>,
-    columns: Arc<[(ColumnId, FieldType)]>,
+    pub(super) columns: Arc<[(ColumnId, FieldType)]>,
     types: Vec<FieldType>,
-    through: Sequence,
-    tombstones: Vec<Tombstone>,
+    pub(super) through: Sequence,
+    pub(super) tombstones: Vec<Tombstone>,
     cursors: Vec<Cursor>,
     current: Option<OpenSeries>,
     failed: bool,
@@ -108,7 +108,8 @@ pub(super) struct OpenSeries {
 
 impl Scan {
     pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
-        snapshot.check_kept(&plan.schema)?;
+        let mut scan = Self::without_series(snapshot, plan)?;
+        let plan = &scan.plan;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
         let mut cursors = Vec::new();
@@ -133,6 +134,15 @@ impl Scan {
             let series = series.into_iter().peekable();
             cursors.push(Cursor::Memory { memtable: Arc::clone(memtable), series });
         }
+        scan.cursors = cursors;
+        Ok(scan)
+    }
+
+    /// A scan that has no series of its own: for readers who name them.
+    pub(super) fn without_series(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        snapshot.check_kept(&plan.schema)?;
+        let table = snapshot.view().table(plan.schema.id);
+        let through = snapshot.sequence();
         let tombstones = table.tombstones.iter().filter(|one| one.sequence <= through);
         let columns: Arc<[_]> = plan.read_columns().into();
         Ok(Self {
@@ -141,7 +151,7 @@ impl Scan {
             columns,
             through,
             tombstones: tombstones.cloned().collect(),
-            cursors,
+            cursors: Vec::new(),
             current: None,
             failed: false,
             plan,
