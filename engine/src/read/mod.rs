@@ -6,6 +6,7 @@ mod filter;
 mod latest;
 mod plan;
 mod scan;
+mod series;
 mod source;
 #[cfg(test)]
 mod tests;
