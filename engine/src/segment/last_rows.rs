@@ -114,7 +114,9 @@ impl LastRows {
     }
 
     fn index(&self, source: &Source) -> Result<&[Extent]> {
-        source.read_once(&self.index, self.index_at, WHAT_INDEX, |bytes| self.decode_index(bytes))
+        let index = source
+            .read_once(&self.index, self.index_at, WHAT_INDEX, |bytes| self.decode_index(bytes))?;
+        Ok(index)
     }
 
     fn decode_index(&self, bytes: &[u8]) -> std::result::Result<Vec<Extent>, CodecError> {
