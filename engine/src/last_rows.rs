@@ -18,6 +18,8 @@ use crate::segment::{SegmentInfo, SegmentReader, SeriesBlock};
 
 /// Bytes of rows at which a list that is being made is gathered, so that rows which lost make room.
 const GATHER_BYTES: usize = 16 << 20;
+/// A read of one series from the segments takes about as long as finding the last rows of so many.
+const NARROW_READ_SERIES_COUNT: usize = 32;
 /// Bytes that a series takes at least among kept rows.
 const SERIES_BYTES_MIN: usize = 64;
 
@@ -117,7 +119,10 @@ pub struct KeptLastRows(Mutex<Kept>);
 struct Kept {
     present: Option<Arc<LastRows>>,
     former: Option<Arc<LastRows>>,
-    was_asked: bool,
+    /// Readers of a few series who were sent away so far.
+    sent_away_count: usize,
+    /// Series of segments that finding the last rows would look at.
+    work: Option<usize>,
     is_too_large: bool,
 }
 
@@ -131,7 +136,7 @@ impl KeptLastRows {
     }
 
     /// The last rows of the list `segments`, each behind `open`; none where they are too many to be kept, and where finding them is
-    /// not worth the trouble yet: for readers of a few series (`is_narrow`) who ask for the first time.
+    /// not worth the trouble yet: readers of a few series (`is_narrow`) are sent away until what they spent together is as much.
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
@@ -145,14 +150,21 @@ impl KeptLastRows {
         if let Some(present) = &kept.present {
             return Ok(Some(Arc::clone(present)));
         }
-        let is_first = !std::mem::replace(&mut kept.was_asked, true);
         let least = segments.iter().map(|info| info.series_count as usize).max().unwrap_or(0);
         if kept.is_too_large || least.saturating_mul(SERIES_BYTES_MIN) > LAST_ROWS_KEPT_BYTES_MAX {
             kept.former = None;
             return Ok(None);
         }
-        if is_narrow && is_first && kept.former.is_none() {
-            return Ok(None);
+        if is_narrow {
+            let known: &[FileId] = kept.former.as_ref().map_or(&[], |former| &former.files);
+            let added = || segments.iter().filter(|info| !known.contains(&info.file_id));
+            let work = || added().map(|info| info.series_count as usize).sum();
+            let work: usize = kept.work.unwrap_or_else(work);
+            kept.work = Some(work);
+            if kept.sent_away_count.saturating_mul(NARROW_READ_SERIES_COUNT) < work {
+                kept.sent_away_count += 1;
+                return Ok(None);
+            }
         }
         let former = kept.former.take();
         // Others may look for the same meanwhile; what they find is the same.
