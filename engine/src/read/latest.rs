@@ -78,10 +78,6 @@ impl Search<'_> {
     }
 
     fn candidates(&self) -> Result<SeriesRows> {
-        let in_segments = match self.kept() {
-            Some(kept) => self.of_kept(&kept),
-            None => self.of_segments()?,
-        };
         let accept = |key: &SeriesKey| self.plan().accepts(key);
         let select = match &self.named {
             Some(keys) => MemSelect::Keys(keys),
@@ -93,12 +89,19 @@ impl Search<'_> {
             .map(|memtable| memtable.last_rows(&select, range, through, &self.scan.columns))
             .filter(|found| !found.keys.is_empty())
             .collect();
-        if in_memory.is_empty() {
-            return Ok(in_segments);
-        }
         let mut builder = LastRowsBuilder::new(self.scan.columns.to_vec());
-        builder.add_rows(in_segments);
-        in_memory.into_iter().for_each(|found| builder.add_rows(found));
+        match self.kept() {
+            Some(kept) if in_memory.is_empty() => return Ok(self.of_kept(&kept)),
+            Some(kept) => {
+                builder.add_rows(self.of_kept(&kept));
+                in_memory.into_iter().for_each(|found| builder.add_rows(found));
+            }
+            None => {
+                // First what costs no read: segments that end before it are passed over.
+                in_memory.into_iter().for_each(|found| builder.add_rows(found));
+                self.add_segments(&mut builder)?;
+            }
+        }
         Ok(builder.finish().into_rows())
     }
 
@@ -145,7 +148,7 @@ impl Search<'_> {
     }
 
     /// The series that are asked for, out of the segments that may hold them.
-    fn of_segments(&self) -> Result<SeriesRows> {
+    fn add_segments(&self, builder: &mut LastRowsBuilder) -> Result<()> {
         let touched: Vec<_> =
             self.table.segments.iter().filter(|segment| self.touches(segment)).collect();
         let open = |at: usize| match touched.get(at) {
@@ -159,9 +162,7 @@ impl Search<'_> {
             Ok(Some(reader.select(&self.plan().tags)?.iter().collect()))
         };
         let infos: Vec<_> = touched.iter().map(|segment| segment.info().as_ref()).collect();
-        let mut builder = LastRowsBuilder::new(self.scan.columns.to_vec());
-        builder.add_segments(&infos, &open, &select, self.named.as_ref().map(Vec::len))?;
-        Ok(builder.finish().into_rows())
+        builder.add_segments(&infos, &open, &select, self.named.as_ref().map(Vec::len))
     }
 
     /// Keeps the candidates that are what is asked for, and looks behind the others.
