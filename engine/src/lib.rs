@@ -11,6 +11,7 @@ pub mod error;
 pub mod executor;
 pub mod flush;
 pub mod format;
+pub mod last_rows;
 pub mod limits;
 pub mod manifest;
 pub mod memtable;

@@ -40,6 +40,8 @@ pub const INDEX_BLOCK_COUNT_MAX: usize = 256;
 pub const POSTINGS_BLOCK_BYTES: usize = 16 << 10;
 /// Rows a series, on average, from which on a segment carries a last-row strip.
 pub const LAST_ROWS_MIN_COUNT: u64 = 64;
+/// Bytes of last rows that readers keep beside lists of segments, over all tables of the process.
+pub const LAST_ROWS_KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes to which log groups are aligned: a durable sector is never written again.
 pub const LOG_SECTOR_BYTES: usize = 512;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::budget::MemoryBudget;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::last_rows::KeptLastRows;
 use crate::limits::PRODUCER_COUNT_MAX;
 use crate::manifest::{CommitTimes, ProducerState};
 use crate::memtable::Memtable;
@@ -74,6 +75,8 @@ pub struct TableView {
     pub tombstones: Arc<Vec<Tombstone>>,
     /// Merges have folded versions or applied deletions up to here, inclusive: no view below it is whole.
     pub horizon: Sequence,
+    /// The last rows of `segments`, once they were asked for.
+    pub last_rows: Arc<KeptLastRows>,
 }
 
 impl TableView {
@@ -360,6 +363,7 @@ impl StateCell {
         tables.dedup();
         for id in tables {
             let mut table = TableView::clone(&next.table(id));
+            let (before, gone_before) = (table.segments.len(), gone.len());
             table.segments.retain(|segment| {
                 let stays = !removed.contains(&segment.info().file_id);
                 if !stays {
@@ -368,6 +372,9 @@ impl StateCell {
                 stays
             });
             table.segments.extend(added.iter().filter(|one| one.info().table == id).cloned());
+            if gone.len() > gone_before || table.segments.len() > before {
+                table.last_rows = table.last_rows.next();
+            }
             table.frozen.retain(|one| !done.iter().any(|done| Arc::ptr_eq(one, done)));
             if table.tombstones.iter().any(applied) {
                 let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();

@@ -40,7 +40,7 @@ const LAYERS: Layers<'_> = &[
     &["format"],
     &["catalog", "memtable", "tombstone", "reserve"],
     &["wal", "segment"],
-    &["manifest", "merge"],
+    &["manifest", "merge", "last_rows"],
     &["snapshot", "flush"],
     &["compaction", "read"],
     &["commit"],

@@ -7,6 +7,7 @@ mod latest;
 mod memory;
 mod plan;
 mod scan;
+mod series;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -76,10 +76,10 @@ fn first_key(
 pub struct Scan {
     pub(super) plan: ScanPlan,
     pub(super) output: Arc<[FieldDef]>,
-    columns: Arc<[(ColumnId, FieldType)]>,
+    pub(super) columns: Arc<[(ColumnId, FieldType)]>,
     types: Vec<FieldType>,
-    through: Sequence,
-    tombstones: Vec<Tombstone>,
+    pub(super) through: Sequence,
+    pub(super) tombstones: Vec<Tombstone>,
     cursors: Vec<Cursor>,
     current: Option<OpenSeries>,
     failed: bool,
@@ -119,12 +119,11 @@ pub(super) struct OpenSeries {
 
 impl Scan {
     pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
-        snapshot.check_kept(&plan.schema)?;
+        let mut scan = Self::without_series(snapshot, plan)?;
+        let plan = &scan.plan;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
-        let memory = ReadMemory::new(snapshot.memory(), &plan.schema.name);
-        let mut grant = memory.grant();
-        let mut list_bytes = 0;
+        let (mut list_bytes, grant) = (0, &mut scan.grant);
         let mut cursors = Vec::new();
         for segment in &table.segments {
             let info = segment.info();
@@ -155,20 +154,31 @@ impl Scan {
             let series = series.into_iter().peekable();
             cursors.push(Cursor::Memory { memtable: Arc::clone(memtable), series });
         }
+        scan.cursors = cursors;
+        scan.list_bytes = list_bytes;
+        Ok(scan)
+    }
+
+    /// A scan that has no series of its own: for readers who name them.
+    pub(super) fn without_series(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        snapshot.check_kept(&plan.schema)?;
+        let table = snapshot.view().table(plan.schema.id);
+        let through = snapshot.sequence();
         let tombstones = table.tombstones.iter().filter(|one| one.sequence <= through);
         let columns: Arc<[_]> = plan.read_columns().into();
+        let memory = ReadMemory::new(snapshot.memory(), &plan.schema.name);
         Ok(Self {
             output: plan.columns.iter().take(plan.output_count).cloned().collect(),
             types: columns.iter().map(|column| column.1).collect(),
             columns,
             through,
             tombstones: tombstones.cloned().collect(),
-            cursors,
+            cursors: Vec::new(),
             current: None,
             failed: false,
+            grant: memory.grant(),
             memory,
-            grant,
-            list_bytes,
+            list_bytes: 0,
             plan,
         })
     }

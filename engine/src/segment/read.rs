@@ -148,7 +148,7 @@ impl SegmentReader {
         Ok((inside.start + at as u64, bytes))
     }
 
-    fn chunk(&self, columns: Vec<Column>, need_sequence: bool) -> Result<RowChunk> {
+    pub(crate) fn chunk(&self, columns: Vec<Column>, need_sequence: bool) -> Result<RowChunk> {
         let columns = columns.into_iter().map(|column| Column::new(column.data, column.validity));
         let mut columns: Vec<Column> = columns.collect();
         let fields = columns.split_off(if need_sequence { 3 } else { 1 });
@@ -165,7 +165,7 @@ impl SegmentReader {
     }
 
     /// Appends the rows `part` of a row group, counted from its first.
-    fn read_group(
+    pub(crate) fn read_group(
         &self,
         group: usize,
         part: Range<usize>,
@@ -325,7 +325,7 @@ fn push_nulls(column: &mut Column, count: usize) {
     bits.push_run(false, count);
 }
 
-fn to_usize(value: u64) -> usize {
+pub(crate) fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod filters;
+mod latest;
 mod model;
 mod scan;
 mod snapshots;
