@@ -1,1 +1,22 @@
-//! SQL on the engine: the only crate that knows DataFusion. Read docs/ARCHITECTURE.md first.
+//! SQL on the engine: the only crate that knows DataFusion. Read docs/ARCHITECTURE.md first, then [`session`], [`run`], [`table`].
+
+pub mod answer;
+mod catalog;
+pub mod control;
+pub mod convert;
+pub mod error;
+pub mod functions;
+pub mod memory;
+mod pushdown;
+pub mod run;
+mod scan;
+mod sequence_column;
+pub mod session;
+mod statement;
+mod system;
+pub mod table;
+
+pub use answer::{Answer, AnswerStream, SnapshotId};
+pub use control::CancelHandle;
+pub use error::{Result, SqlError, SqlErrorKind, Unknown};
+pub use session::{Session, SqlEngine, SqlOptions, Writes, statements};
