@@ -1,0 +1,1 @@
+//! Statements from text to engine.
