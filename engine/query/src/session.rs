@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chronolith_engine::{Db, budget::MemoryBudget};
 use datafusion::execution::SessionState;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::answer::{Answer, SnapshotId};
@@ -137,7 +138,7 @@ impl SqlEngine {
     pub fn session(&self) -> Session {
         Session {
             engine: self.clone(),
-            time_zone: "UTC".into(),
+            time_zone: Zone::new("UTC"),
             deadline_ns: self.inner.options.deadline_ns,
             memory_bytes: self.inner.options.memory_bytes,
             at: None,
@@ -146,11 +147,41 @@ impl SqlEngine {
     }
 }
 
+/// A session's time zone, which a statement may set.
+pub(crate) struct Zone(Arc<Mutex<String>>);
+
+impl Zone {
+    fn new(name: &str) -> Self {
+        Self(Arc::new(Mutex::new(name.to_owned())))
+    }
+
+    /// The name at present.
+    pub(crate) fn name(&self) -> String {
+        self.0.lock().clone()
+    }
+
+    /// Another name from the next statement on.
+    pub(crate) fn set(&self, name: &str) {
+        name.clone_into(&mut self.0.lock());
+    }
+
+    /// The same zone, not a copy.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Clone for Zone {
+    fn clone(&self) -> Self {
+        Self::new(&self.name())
+    }
+}
+
 /// One user's statements. Clones have settings of their own and share the cancel handle.
 #[derive(Clone)]
 pub struct Session {
     pub(crate) engine: SqlEngine,
-    pub(crate) time_zone: String,
+    pub(crate) time_zone: Zone,
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) memory_bytes: Option<usize>,
     pub(crate) at: Option<SnapshotId>,
@@ -175,7 +206,7 @@ impl Session {
     /// The same in another time zone: `UTC`, a name such as `Europe/Berlin`, or an offset such as `+01:00`.
     #[must_use]
     pub fn with_time_zone(mut self, time_zone: &str) -> Self {
-        time_zone.clone_into(&mut self.time_zone);
+        self.time_zone = Zone::new(time_zone);
         self
     }
 
@@ -194,8 +225,8 @@ impl Session {
 
     /// The time zone's name.
     #[must_use]
-    pub fn time_zone(&self) -> &str {
-        &self.time_zone
+    pub fn time_zone(&self) -> String {
+        self.time_zone.name()
     }
 
     /// The moment that statements read, where it is not each statement's present.

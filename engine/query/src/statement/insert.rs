@@ -186,7 +186,8 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     async fn open(run: &'a Run, plan: LogicalPlan, targets: Vec<Target>, mapping: Mapping) -> Result<Self> {
         let stream = run.stream(plan).await?;
-        let fields = targets.iter().zip(stream.schema().fields()).map(|(target, field)| {
+        let given = stream.schema();
+        let fields = targets.iter().zip(given.fields()).map(|(target, field)| {
             let data_type = match (target.field_type, field.data_type()) {
                 (Some(FieldType::Timestamp), text) if text_type(text) => crate::convert::timestamp_type(),
                 (_, other) => other.clone(),

@@ -32,7 +32,7 @@ impl Binder<'_> {
         match factor {
             TableFactor::Table { .. } => self.named(factor).map(Some),
             TableFactor::Derived { lateral, subquery, alias, sample } => {
-                refuse_if(sample.is_some(), SAMPLE, subquery)?;
+                refuse_if(sample.is_some(), SAMPLE, &**subquery)?;
                 let columns = self.beside(*lateral, |binder| binder.query(subquery))?;
                 aliased(columns, alias.as_mut(), Vec::new()).map(Some)
             }
@@ -127,7 +127,7 @@ impl Binder<'_> {
 
     /// The function in FROM that `name` means; makes it exact.
     fn table_function(&self, name: &mut ObjectName) -> Result<String> {
-        let Some([ident]) = identifier::parts(name).as_deref().map(<[_]>::to_vec).as_deref().map(|p| <[&Ident; 1]>::try_from(p)).and_then(std::result::Result::ok) else {
+        let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
             return refuse(format!("{name} is no function"), &*name);
         };
         let lower = ident.value.to_lowercase();
@@ -139,7 +139,7 @@ impl Binder<'_> {
             return Err(at_span(SqlError::new(kind, text), ident.span));
         }
         // The planner takes the name as it is printed.
-        *name = ObjectName::from(vec![Ident { quote_style: None, ..Ident::with_span(ident.span, &lower) }]);
+        *name = ObjectName::from(vec![Ident::with_span(ident.span, &lower)]);
         Ok(lower)
     }
 
@@ -287,17 +287,17 @@ fn aliased(
 }
 
 /// Gives the first columns the names of an alias such as `t (a, b)`.
-pub(super) fn rename(columns: &mut Columns, alias: &TableAlias) -> Result<()> {
+pub(super) fn rename(columns: &mut Columns, alias: &mut TableAlias) -> Result<()> {
     let TableAlias { explicit: _, name, columns: renamed, at } = alias;
     if at.is_some() || renamed.iter().any(|column| column.data_type.is_some()) {
         return Err(at_span(SqlError::refused("types and AT in an alias are not supported"), name.span));
     }
-    for (place, column) in renamed.iter().enumerate() {
+    for (place, column) in renamed.iter_mut().enumerate() {
+        column.name.quote_style = Some('"');
         match columns.names.get_mut(place) {
             Some(slot) => slot.clone_from(&column.name.value),
             None => columns.names.push(column.name.value.clone()),
         }
     }
-    // Names of a relation without other columns are all known where every column is named.
     Ok(())
 }

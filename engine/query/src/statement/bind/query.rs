@@ -7,7 +7,6 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Value, Values,
     WildcardAdditionalOptions, With,
 };
-use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::scope::{Columns, Scope};
 use super::{Binder, at_span, refuse, refuse_if};
@@ -37,7 +36,7 @@ impl Binder<'_> {
             format_clause,
             pipe_operators,
         } = query;
-        let place = &*body;
+        let place = &**body;
         refuse_if(!locks.is_empty(), "FOR UPDATE and FOR SHARE lock nothing here: leave them out", place)?;
         refuse_if(for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE are not supported", place)?;
         refuse_if(settings.is_some(), "SETTINGS are not supported: leave them out", place)?;
@@ -100,7 +99,7 @@ impl Binder<'_> {
             } else {
                 self.query(&mut cte.query)?
             };
-            super::from::rename(&mut columns, &cte.alias)?;
+            super::from::rename(&mut columns, &mut cte.alias)?;
             cte.alias.name.quote_style = Some('"');
             self.ctes.push((name, columns));
         }
@@ -126,7 +125,7 @@ impl Binder<'_> {
         refuse_if(
             rest || !query.locks.is_empty(),
             "WITH, ORDER BY and LIMIT inside a recursive query of WITH have no effect: put them around it",
-            left,
+            &**left,
         )?;
         let mut columns = self.set_expr(left)?;
         for (column, renamed) in columns.names.iter_mut().zip(renamed) {
@@ -247,6 +246,7 @@ impl Binder<'_> {
                     return Err(at_span(SqlError::refused(text), other.span));
                 }
             }
+            name.quote_style = Some('"');
             if let Some(names) = self.windows.last_mut() {
                 names.push(name.value.clone());
             }
@@ -531,6 +531,3 @@ fn excluded<'a>(
     }
     idents
 }
-
-/// A place that no node has.
-pub(super) const NOWHERE: Span = Span { start: datafusion::sql::sqlparser::tokenizer::Location { line: 0, column: 0 }, end: datafusion::sql::sqlparser::tokenizer::Location { line: 0, column: 0 } };

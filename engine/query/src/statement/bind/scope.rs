@@ -114,6 +114,8 @@ impl Binder<'_> {
 
     /// Makes `t.c`, `s.t.c` or `c.field` exact. Parts behind the column are fields of its value and stay as they are.
     pub(super) fn compound(&self, parts: &mut [Ident]) -> Result<()> {
+        // Fields of values keep their case too.
+        parts.iter_mut().for_each(|part| part.quote_style = Some('"'));
         for scope in self.scopes.iter().rev() {
             let Some((relation, count)) = scope.relation(parts) else { continue };
             // `c.field` where a column is named as a relation: the relation wins, as it does in the planner.
