@@ -7,6 +7,7 @@ pub mod convert;
 pub mod error;
 pub mod functions;
 pub mod memory;
+mod partition;
 mod pushdown;
 pub mod run;
 mod scan;
@@ -15,6 +16,7 @@ pub mod session;
 mod statement;
 mod system;
 pub mod table;
+mod watch;
 
 pub use answer::{Answer, AnswerStream, SnapshotId};
 pub use control::CancelHandle;
