@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chronolith_engine::catalog::SYSTEM_TABLE_PREFIX;
@@ -30,11 +31,16 @@ struct EngineCatalog {
 
 impl EngineCatalogs {
     /// What `snapshot` holds.
-    pub(crate) fn new(engine: &SqlEngine, snapshot: &Snapshot, control: &Arc<Control>) -> Self {
+    pub(crate) fn new(
+        engine: &SqlEngine,
+        snapshot: &Snapshot,
+        control: &Arc<Control>,
+        with_sequence: &Arc<AtomicBool>,
+    ) -> Self {
         let public = EngineSchema {
             snapshot: snapshot.clone(),
             control: Arc::clone(control),
-            partitions: engine.options().partitions,
+            with_sequence: Arc::clone(with_sequence),
         };
         let mut schemas: BTreeMap<_, Arc<dyn SchemaProvider>> =
             system::schemas(engine, snapshot).into_iter().collect();
@@ -75,7 +81,8 @@ impl CatalogProvider for EngineCatalog {
 struct EngineSchema {
     snapshot: Snapshot,
     control: Arc<Control>,
-    partitions: usize,
+    /// Whether the statement names `_seq`.
+    with_sequence: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for EngineSchema {
@@ -94,7 +101,8 @@ impl SchemaProvider for EngineSchema {
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let Ok(schema) = self.snapshot.table(name) else { return Ok(None) };
         let control = Arc::clone(&self.control);
-        let table = EngineTable::new(self.snapshot.clone(), schema, control, self.partitions);
+        let with_sequence = self.with_sequence.load(Ordering::Acquire);
+        let table = EngineTable::new(self.snapshot.clone(), schema, control, with_sequence);
         Ok(Some(Arc::new(table)))
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -13,6 +14,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -23,7 +25,9 @@ use crate::catalog::{CATALOG, EngineCatalogs};
 use crate::control::Control;
 use crate::error::{Result, SqlError};
 use crate::memory::QueryPool;
-use crate::session::{Session, SqlEngine};
+use crate::sequence_column;
+use crate::session::{Session, SqlEngine, Zone};
+use crate::watch::watched;
 
 /// Batches that wait between a query and whoever reads its answer.
 const BATCHES_AHEAD: usize = 2;
@@ -32,11 +36,14 @@ const BATCHES_AHEAD: usize = 2;
 pub struct Run {
     engine: SqlEngine,
     time_zone: String,
+    zone: Zone,
     snapshot: Snapshot,
     context: SessionContext,
     control: Arc<Control>,
     pool: Arc<QueryPool>,
     timer: Option<AbortHandle>,
+    /// Whether tables show their rows' commit counters.
+    with_sequence: Arc<AtomicBool>,
 }
 
 impl Drop for Run {
@@ -66,9 +73,11 @@ impl Run {
         let timer = session.deadline_ns.map(|deadline_ns| start_timer(&engine, &control, deadline_ns));
         let timer = timer.transpose()?;
         let pool = QueryPool::new(engine.options().budget.as_ref(), session.memory_bytes);
-        let context = context(session, &snapshot, &control, &pool)?;
-        let time_zone = session.time_zone.clone();
-        Ok(Arc::new(Self { engine, time_zone, snapshot, context, control, pool, timer }))
+        let with_sequence = Arc::new(AtomicBool::new(false));
+        let catalogs = EngineCatalogs::new(&engine, &snapshot, &control, &with_sequence);
+        let context = context(session, catalogs, &pool)?;
+        let (time_zone, zone) = (session.time_zone.name(), session.time_zone.share());
+        Ok(Arc::new(Self { engine, time_zone, zone, snapshot, context, control, pool, timer, with_sequence }))
     }
 
     /// Runs `work` on the query threads, and gives up at the deadline, at a cancel, or when the caller does.
@@ -108,6 +117,11 @@ impl Run {
         &self.time_zone
     }
 
+    /// Sets the session's time zone, from the next statement on.
+    pub(crate) fn set_time_zone(&self, name: &str) {
+        self.zone.set(name);
+    }
+
     /// DataFusion's context of this statement: its tables are those of the snapshot.
     #[must_use]
     pub fn context(&self) -> &SessionContext {
@@ -131,7 +145,11 @@ impl Run {
     /// # Errors
     /// `Unknown`, `Ambiguous`, `Invalid`.
     pub async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
-        let statement = crate::sequence_column::hide_in_wildcards(statement, &self.snapshot)?;
+        let mut statement = statement;
+        if sequence_column::is_named(&statement) {
+            self.with_sequence.store(true, Ordering::Release);
+            statement = sequence_column::hide_in_wildcards(statement, &self.snapshot)?;
+        }
         Ok(self.context.state().statement_to_plan(statement).await?)
     }
 
@@ -152,8 +170,10 @@ impl Run {
     /// Those of planning.
     pub async fn stream(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
         self.control.check()?;
-        let frame = self.context.execute_logical_plan(plan).await?;
-        Ok(frame.execute_stream().await?)
+        let state = self.context.state();
+        let plan = state.create_physical_plan(&plan).await?;
+        let plan = watched(plan, &self.control)?;
+        Ok(execute_stream(plan, state.task_ctx())?)
     }
 
     /// An answer of rows that are there already, as of the statement's snapshot.
@@ -273,7 +293,7 @@ impl<T> Drop for EndOnDrop<T> {
 
 fn start_timer(engine: &SqlEngine, control: &Arc<Control>, deadline_ns: u64) -> Result<AbortHandle> {
     let control = Arc::downgrade(control);
-    let timer = engine.handle()?.spawn(async move {
+    let timer = engine.timers()?.spawn(async move {
         tokio::time::sleep(Duration::from_nanos(deadline_ns)).await;
         if let Some(control) = control.upgrade() {
             control.expire();
@@ -284,8 +304,7 @@ fn start_timer(engine: &SqlEngine, control: &Arc<Control>, deadline_ns: u64) -> 
 
 fn context(
     session: &Session,
-    snapshot: &Snapshot,
-    control: &Arc<Control>,
+    catalogs: EngineCatalogs,
     pool: &Arc<QueryPool>,
 ) -> Result<SessionContext> {
     // Nothing spills: what does not fit is refused, so no file of a query is ever left behind.
@@ -296,8 +315,7 @@ fn context(
         .build_arc()?;
     let template = session.engine.template();
     let mut config = template.config().clone();
-    config.options_mut().execution.time_zone = Some(session.time_zone.clone());
-    let catalogs = EngineCatalogs::new(&session.engine, snapshot, control);
+    config.options_mut().execution.time_zone = Some(session.time_zone.name());
     debug_assert_eq!(config.options().catalog.default_catalog, CATALOG);
     let state = SessionStateBuilder::new_from_existing(template.clone())
         .with_config(config)

@@ -72,12 +72,14 @@ struct Inner {
     database_id: u128,
     template: SessionState,
     runtime: Option<tokio::runtime::Runtime>,
+    /// A thread of its own, so that deadlines come however busy the query threads are.
+    timers: Option<tokio::runtime::Runtime>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         // Waiting for its threads would be refused where the last handle is dropped by async code.
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.timers.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }
@@ -91,16 +93,12 @@ impl SqlEngine {
     pub fn new(db: Db, mut options: SqlOptions) -> Result<Self> {
         options.partitions = options.partitions.max(1);
         options.batch_rows = options.batch_rows.max(1);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.partitions)
-            .thread_name("chronolith-query")
-            .enable_time()
-            .build()
-            .map_err(|error| SqlError::internal(format!("no threads for queries: {error}")))?;
+        let runtime = Some(threads("chronolith-query", options.partitions)?);
+        let timers = Some(threads("chronolith-deadline", 1)?);
         let database_id = u128::from_str_radix(&db.stats().database_id, 16)
             .map_err(|error| SqlError::internal(format!("the database's id: {error}")))?;
         let template = functions::template(&options)?;
-        let inner = Inner { db, options, database_id, template, runtime: Some(runtime) };
+        let inner = Inner { db, options, database_id, template, runtime, timers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -131,6 +129,12 @@ impl SqlEngine {
     pub(crate) fn handle(&self) -> Result<&Handle> {
         let runtime = self.inner.runtime.as_ref().map(tokio::runtime::Runtime::handle);
         runtime.ok_or_else(|| SqlError::internal("the threads of queries have ended"))
+    }
+
+    /// The thread of deadlines.
+    pub(crate) fn timers(&self) -> Result<&Handle> {
+        let runtime = self.inner.timers.as_ref().map(tokio::runtime::Runtime::handle);
+        runtime.ok_or_else(|| SqlError::internal("the thread of deadlines has ended"))
     }
 
     /// A session in UTC, with the engine's options.
@@ -175,6 +179,15 @@ impl Clone for Zone {
     fn clone(&self) -> Self {
         Self::new(&self.name())
     }
+}
+
+fn threads(name: &str, count: usize) -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
+        .thread_name(name)
+        .enable_time()
+        .build()
+        .map_err(|error| SqlError::internal(format!("no threads for queries: {error}")))
 }
 
 /// One user's statements. Clones have settings of their own and share the cancel handle.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::{ScanBatch, SeriesRun};
+use super::part::{ScanPart, ScanStats};
 use super::plan::{ScanPlan, ScanRequest};
 use super::source::{SegmentRead, SegmentSource};
 use crate::error::Result;
@@ -28,6 +29,16 @@ impl Snapshot {
     #[tracing::instrument(level = "debug", skip_all, fields(table = %request.table))]
     pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let plan = ScanPlan::bind(self.table(&request.table)?, request)?;
+        Scan::new(self, plan)
+    }
+
+    /// The rows that `request` selects in one part of the table's series: the parts that cover all series give together what [`Self::scan`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    pub fn scan_part(&self, request: &ScanRequest, part: ScanPart) -> Result<Scan> {
+        let mut plan = ScanPlan::bind(self.table(&request.table)?, request)?;
+        plan.part = part;
         Scan::new(self, plan)
     }
 }
@@ -77,6 +88,8 @@ pub struct Scan {
     tombstones: Vec<Tombstone>,
     cursors: Vec<Cursor>,
     current: Option<OpenSeries>,
+    batch_rows: usize,
+    stats: Arc<ScanStats>,
     failed: bool,
 }
 
@@ -112,9 +125,11 @@ impl Scan {
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
         let mut cursors = Vec::new();
+        let stats = Arc::new(ScanStats::default());
         for segment in &table.segments {
             let info = segment.info();
             if !plan.range.touches(info.min_time, info.max_time) {
+                stats.count_segment(true);
                 continue;
             }
             if info.tombstones_through > through {
@@ -122,10 +137,12 @@ impl Scan {
                 return Err(expired(through, info.tombstones_through, &plan.schema.name));
             }
             if info.min_sequence > through {
+                stats.count_segment(true);
                 continue;
             }
             let reader = segment.reader()?;
-            let ordinals: Vec<u32> = reader.select(&plan.tags)?.iter().collect();
+            let ordinals = in_part(&reader, reader.select(&plan.tags)?, &plan.part)?;
+            stats.count_segment(ordinals.is_empty());
             cursors.push(Cursor::segment(reader, ordinals)?);
         }
         for memtable in table.memtables() {
@@ -143,6 +160,8 @@ impl Scan {
             tombstones: tombstones.cloned().collect(),
             cursors,
             current: None,
+            batch_rows: plan.part.batch_rows.map_or(BATCH_ROWS, |rows| rows.clamp(1, BATCH_ROWS)),
+            stats,
             failed: false,
             plan,
         })
@@ -152,6 +171,12 @@ impl Scan {
     #[must_use]
     pub fn fields(&self) -> &Arc<[FieldDef]> {
         &self.output
+    }
+
+    /// What was read and spared so far.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<ScanStats> {
+        &self.stats
     }
 
     /// The next series, with everything that has rows of it.
@@ -213,6 +238,7 @@ impl Scan {
             prune: self.prunable(overlapping, &runs),
             need_sequence,
             through: self.through,
+            stats: Arc::clone(&self.stats),
         };
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for mut source in memory {
@@ -288,7 +314,7 @@ impl Scan {
         let types: Vec<_> = self.output.iter().map(|field| field.field_type).collect();
         let mut batch = RowChunk::empty(&types);
         let mut runs: Vec<SeriesRun> = Vec::new();
-        while batch.row_count() < BATCH_ROWS && batch.memory_bytes() < BATCH_BYTES {
+        while batch.row_count() < self.batch_rows && batch.memory_bytes() < BATCH_BYTES {
             let Some(mut series) = self.current.take() else {
                 let Some((key, pieces)) = self.next_pieces()? else { break };
                 self.current = self.open(key, &pieces, self.plan.range)?;
@@ -319,6 +345,21 @@ impl Scan {
             rows: batch,
         }))
     }
+}
+
+/// The ordinals of the part among `ordinals`.
+fn in_part(
+    reader: &SegmentReader,
+    mut ordinals: roaring::RoaringBitmap,
+    part: &ScanPart,
+) -> Result<Vec<u32>> {
+    if let Some(from) = &part.from {
+        ordinals.remove_range(..reader.lower_bound(from)?);
+    }
+    if let Some(to) = &part.to {
+        ordinals.remove_range(reader.lower_bound(to)?..);
+    }
+    Ok(ordinals.iter().collect())
 }
 
 /// Rows of a series in a segment, with their bounds in time, both inclusive.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::filter::BoundFilter;
+use super::part::ScanStats;
 use crate::error::Result;
 use crate::merge::{RowSource, retain};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence};
@@ -20,6 +21,8 @@ pub(super) struct SegmentRead {
     pub need_sequence: bool,
     /// Rows with later sequences are left out.
     pub through: Sequence,
+    /// Where what is read and spared is counted.
+    pub stats: Arc<ScanStats>,
 }
 
 /// A run of rows of one series in a segment, read a row group at a time.
@@ -73,11 +76,13 @@ impl RowSource for SegmentSource {
             let rows = self.rows.start..end;
             self.rows.start = end;
             if !self.may_hold(group)? {
+                self.read.stats.count_pruned_group();
                 continue;
             }
             let late = self.reader.info().max_sequence > self.read.through;
             let need_sequence = self.read.need_sequence || late;
             let mut chunk = self.reader.read(rows, &self.read.columns, need_sequence)?;
+            self.read.stats.count_read(chunk.row_count(), chunk.memory_bytes());
             if late {
                 chunk = keep_through(chunk, self.read.through);
                 if !self.read.need_sequence {
