@@ -38,6 +38,11 @@ pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     for token in tokens {
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
+                // `a[1][2]` nests as `a + 1 + 2` does.
+                if let (Token::LBracket, Some(level)) = (&token.token, levels.last_mut()) {
+                    *level += 1;
+                    total += 1;
+                }
                 levels.push(0);
                 total += 1;
             }
@@ -78,8 +83,7 @@ fn deepens(token: &Token) -> bool {
         | Token::Whitespace(_)
         | Token::Number(..)
         | Token::SingleQuotedString(_)
-        | Token::EscapedStringLiteral(_)
-        | Token::Period => false,
+        | Token::EscapedStringLiteral(_) => false,
         _ => true,
     }
 }

@@ -2,13 +2,20 @@
 //! `DISTINCT ON`, `FILTER`, `GROUP BY ALL`, `FROM t` first, `[1, 2]`). A dialect of its own: sqlparser's others turn on
 //! syntax that DataFusion drops silently. What it takes is fixed by the tests of [`super::parse`].
 
-use datafusion::sql::sqlparser::dialect::Dialect;
+use std::any::TypeId;
+
+use datafusion::sql::sqlparser::dialect::{Dialect, DuckDbDialect};
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChronolithDialect;
 
 impl Dialect for ChronolithDialect {
+    // Where the parser asks which dialect it is: so that ADD COLUMN IF NOT EXISTS is understood.
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<DuckDbDialect>()
+    }
+
     fn is_identifier_start(&self, ch: char) -> bool {
         ch.is_alphabetic() || ch == '_'
     }

@@ -283,7 +283,6 @@ pub(super) async fn create_as(
         time: TIME.to_owned(),
         tags: options.tags.clone(),
         constant_tags: Vec::new(),
-        types: options.fields.clone(),
     };
     let mut parts = Parts::open(run, plan, targets, mapping).await?;
     let mut written = 0;

@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 
 use super::time_text;
 use crate::convert::UTC;
@@ -33,9 +33,18 @@ pub(super) fn in_zone(plan: LogicalPlan, zone: Tz) -> Result<LogicalPlan> {
             Ok(expr.update_data(|expr| saved.restore(expr)))
         })?;
         // A cast to a time without a zone is now a moment: types above may differ.
-        if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
+        if node.transformed { node.map_data(typed_anew) } else { Ok(node) }
     })?;
     Ok(rewritten.data)
+}
+
+/// The node with the types that its expressions have now.
+fn typed_anew(node: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    match node {
+        // Rows written out keep the types that they had, unless they are put together again.
+        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
+        other => other.recompute_schema(),
+    }
 }
 
 fn moment(expr: Expr, schema: &DFSchema, zone: Tz) -> Rewritten {

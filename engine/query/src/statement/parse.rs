@@ -106,9 +106,15 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
         None => error,
     };
     let mut parser = Parser::new(&ChronolithDialect)
-        .with_recursion_limit(2 * depth::BRACKETS_MAX)
+        .with_recursion_limit(2 * depth::NESTING_MAX)
         .with_tokens_with_locations(tokens.clone());
-    let parsed = if first == "SUMMARIZE" {
+    let mut words = tokens.iter().filter_map(|one| match &one.token {
+        Token::Word(word) => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    });
+    let parsed = if words.by_ref().take(2).eq(["CREATE", "EXTERNAL"]) {
+        refuse("tables over files are not supported: import the file with `chronolith import`")
+    } else if first == "SUMMARIZE" {
         summarize(&mut parser)
     } else {
         parser.parse_statement().map_err(of_parser).and_then(allow)

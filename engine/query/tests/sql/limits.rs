@@ -48,7 +48,9 @@ fn statements_just_below_the_limits_run() {
     assert_eq!(fixture.rows(&format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60))), ["1"]);
     let or = (0..240).map(|n| format!("x = {n}")).collect::<Vec<_>>().join(" OR ");
     assert_eq!(fixture.rows(&format!("SELECT count(*) FROM (VALUES (1), (500)) AS v (x) WHERE {or}")), ["1"]);
-    let not = "NOT ".repeat(400);
+    let not = "NOT ".repeat(900);
+    let minus = "- ".repeat(900);
+    assert_eq!(fixture.rows(&format!("SELECT {minus} 1")), ["1"]);
     assert_eq!(fixture.rows(&format!("SELECT {not} true")), ["true"]);
     let case = "CASE WHEN true THEN ".repeat(40);
     let ends = " END".repeat(40);
