@@ -29,6 +29,7 @@ impl Binder<'_> {
 
     /// Walks one relation; none where its own relations are visible as they are: a join in brackets.
     fn factor(&mut self, factor: &mut TableFactor) -> Result<Option<Relation>> {
+        unnest(factor);
         match factor {
             TableFactor::Table { .. } => self.named(factor).map(Some),
             TableFactor::Derived { lateral, subquery, alias, sample } => {
@@ -231,6 +232,28 @@ impl Binder<'_> {
 }
 
 const SAMPLE: &str = "TABLESAMPLE and SAMPLE are not supported: every row is read (`WHERE random() < 0.01` takes about one in a hundred)";
+
+/// `unnest(...)` parses as any other function in FROM; the planner has a relation of its own for it.
+fn unnest(factor: &mut TableFactor) {
+    let TableFactor::Table { name, alias, args: Some(TableFunctionArgs { args, settings: None }), .. } = factor else {
+        return;
+    };
+    let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return };
+    let plain = args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    let Some(array_exprs) = plain.collect::<Option<Vec<Expr>>>() else { return };
+    if ident.value.eq_ignore_ascii_case("unnest") {
+        *factor = TableFactor::UNNEST {
+            alias: alias.take(),
+            array_exprs,
+            with_offset: false,
+            with_offset_alias: None,
+            with_ordinality: false,
+        };
+    }
+}
 
 fn open() -> Columns {
     Columns { names: Vec::new(), open: true }

@@ -128,8 +128,11 @@ impl Binder<'_> {
             &**left,
         )?;
         let mut columns = self.set_expr(left)?;
-        for (column, renamed) in columns.names.iter_mut().zip(renamed) {
-            column.clone_from(&renamed.name.value);
+        for (place, renamed) in renamed.iter().enumerate() {
+            match columns.names.get_mut(place) {
+                Some(column) => column.clone_from(&renamed.name.value),
+                None => columns.names.push(renamed.name.value.clone()),
+            }
         }
         self.ctes.push((name.to_owned(), columns.clone()));
         let right = self.set_expr(right);
@@ -213,13 +216,13 @@ impl Binder<'_> {
         if let Some(scope) = self.scopes.last_mut() {
             scope.aliases = columns.clone();
         }
-        self.group_by(group_by)?;
-        for clause in [having, qualify].into_iter().flatten() {
-            self.expr(clause)?;
-        }
         // The planner resolves named windows in the list of SELECT alone.
         if let Some(windows) = self.windows.last_mut() {
             windows.clear();
+        }
+        self.group_by(group_by)?;
+        for clause in [having, qualify].into_iter().flatten() {
+            self.expr(clause)?;
         }
         if let Some(scope) = self.scopes.last_mut() {
             scope.aliases_first = true;
