@@ -14,6 +14,7 @@ mod scan;
 mod sequence_column;
 pub mod session;
 mod statement;
+mod sugar;
 mod system;
 pub mod table;
 mod watch;
