@@ -119,7 +119,12 @@ impl Condition {
 pub(crate) fn condition(schema: &TableSchema, expr: &Expr) -> Option<Condition> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            either(condition(schema, left)?, condition(schema, right)?)
+            // What is never true adds nothing: `tag IN ('a', NULL)` comes as `tag = 'a' OR NULL`.
+            match (is_never_true(left), is_never_true(right)) {
+                (true, _) => condition(schema, right),
+                (_, true) => condition(schema, left),
+                _ => either(condition(schema, left)?, condition(schema, right)?),
+            }
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let comparison = comparison(*op)?;
@@ -194,6 +199,11 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
         Expr::Literal(value, _) => Some(value),
         _ => None,
     }
+}
+
+fn is_never_true(expr: &Expr) -> bool {
+    literal(expr)
+        .is_some_and(|value| value.is_null() || matches!(value, ScalarValue::Boolean(Some(false))))
 }
 
 fn comparison(op: Operator) -> Option<Comparison> {

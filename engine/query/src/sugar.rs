@@ -1,10 +1,12 @@
-//! What users may leave out: `first(x)`, `last(x)` and `ohlc(x)` mean by `time`, of the same table where `x` names one.
+//! What users may leave out: `first(x)`, `last(x)` and `ohlc(x)` mean by `time`, of the same table where `x` names one. And the fields of a
+//! struct by a point, `(ohlc(price, time)).open`, which the planner knows as `['open']` only.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, VisitMut, VisitorMut,
+    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Subscript, Value,
+    VisitMut, VisitorMut,
 };
 
 use crate::convert::TIME;
@@ -26,6 +28,9 @@ impl VisitorMut for Completer {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            access_chain.iter_mut().for_each(by_name);
+        }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let name = match function.name.0.as_slice() {
             [part] => part.as_ident().map(|name| name.value.to_ascii_lowercase()),
@@ -41,6 +46,17 @@ impl VisitorMut for Completer {
             list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(time)));
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn by_name(access: &mut AccessExpr) {
+    if let AccessExpr::Dot(Expr::Identifier(name)) = access {
+        let field = match name.quote_style {
+            Some(_) => name.value.clone(),
+            None => name.value.to_ascii_lowercase(),
+        };
+        let index = Expr::Value(Value::SingleQuotedString(field).into());
+        *access = AccessExpr::Subscript(Subscript::Index { index });
     }
 }
 

@@ -7,13 +7,14 @@ use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampNanosecondType,
+    DataType, Field, FieldRef, IntervalMonthDayNano, IntervalUnit, TimeUnit,
+    TimestampNanosecondType,
 };
 use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDate, Offset, TimeZone};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::convert::{UTC, timestamp_type};
@@ -77,6 +78,12 @@ impl ScalarUDFImpl for TimeBucket {
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(timestamp_type())
+    }
+
+    /// NULL where the time is, and nowhere else: so the order of a NOT NULL time is kept whatever is asked of NULLs.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let nullable = args.arg_fields.get(1).is_none_or(|times| times.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), timestamp_type(), nullable)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
