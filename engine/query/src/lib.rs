@@ -15,6 +15,7 @@ mod scan;
 mod sequence_column;
 pub mod session;
 mod statement;
+mod sugar;
 mod system;
 pub mod table;
 mod watch;

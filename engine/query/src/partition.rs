@@ -59,8 +59,8 @@ impl Sources {
         let mut pieces: Vec<(i64, i64)> = Vec::new();
         let mut row_count = 0;
         let through = self.snapshot.sequence();
-        let mut is_exact = pushed.only_times()
-            && !self.table.tombstones.iter().any(|one| one.sequence <= through);
+        let mut is_exact =
+            pushed.only_times() && !self.table.tombstones.iter().any(|one| one.sequence <= through);
         for segment in &self.segments {
             let info = segment.info();
             pieces.push((info.min_time, info.max_time));

@@ -118,6 +118,14 @@ impl Condition {
 /// `expr` in the engine's terms, where it has them.
 pub(crate) fn condition(schema: &TableSchema, expr: &Expr) -> Option<Condition> {
     match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            // What is never true adds nothing: `tag IN ('a', NULL)` comes as `tag = 'a' OR NULL`.
+            match (is_never_true(left), is_never_true(right)) {
+                (true, _) => condition(schema, right),
+                (_, true) => condition(schema, left),
+                _ => either(condition(schema, left)?, condition(schema, right)?),
+            }
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let comparison = comparison(*op)?;
             match (column(schema, left), column(schema, right)) {
@@ -174,12 +182,10 @@ fn column(schema: &TableSchema, expr: &Expr) -> Option<Column> {
             Some(Column::Field(column.name.clone(), field.field_type))
         }
         // A tag as plain text is the same text.
-        Expr::Cast(cast) if is_text(cast.field.data_type()) => {
-            match column(schema, &cast.expr)? {
-                tag @ Column::Tag(_) => Some(tag),
-                _ => None,
-            }
-        }
+        Expr::Cast(cast) if is_text(cast.field.data_type()) => match column(schema, &cast.expr)? {
+            tag @ Column::Tag(_) => Some(tag),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -193,6 +199,11 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
         Expr::Literal(value, _) => Some(value),
         _ => None,
     }
+}
+
+fn is_never_true(expr: &Expr) -> bool {
+    literal(expr)
+        .is_some_and(|value| value.is_null() || matches!(value, ScalarValue::Boolean(Some(false))))
 }
 
 fn comparison(op: Operator) -> Option<Comparison> {
@@ -272,7 +283,8 @@ fn in_list(column: &Column, values: &[&ScalarValue], negated: bool) -> Option<Co
                 ScalarValue::TimestampNanosecond(at, _) => Some(*at),
                 _ => None,
             });
-            let times: Vec<i64> = times.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+            let times: Vec<i64> =
+                times.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
             let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else {
                 return Some(Condition::Time(NEVER));
             };
@@ -289,6 +301,36 @@ fn in_list(column: &Column, values: &[&ScalarValue], negated: bool) -> Option<Co
                 (true, false) => none_of(texts),
             };
             Some(Condition::Tag(name.clone(), filter))
+        }
+        _ => None,
+    }
+}
+
+/// The rows of which one condition or the other is true, where both are of the same column.
+fn either(a: Condition, b: Condition) -> Option<Condition> {
+    match (a, b) {
+        (Condition::Time(a) | Condition::Within(a), Condition::Time(b) | Condition::Within(b)) => {
+            let hull = TimeRange::new(a.from.min(b.from), a.to.max(b.to));
+            let sides = [(a, b), (b, a)].into_iter().find(|(one, _)| one.is_empty());
+            Some(Condition::Within(sides.map_or(hull, |(_, other)| other)))
+        }
+        (Condition::Tag(a_name, a), Condition::Tag(b_name, b)) if a_name == b_name => {
+            let filter = match (a, b) {
+                (TagFilter::In(mut a), TagFilter::In(b)) => {
+                    a.extend(b);
+                    TagFilter::In(a)
+                }
+                (TagFilter::In(a), TagFilter::NotIn(mut b))
+                | (TagFilter::NotIn(mut b), TagFilter::In(a)) => {
+                    b.retain(|text| !a.contains(text));
+                    TagFilter::NotIn(b)
+                }
+                (TagFilter::NotIn(mut a), TagFilter::NotIn(b)) => {
+                    a.retain(|text| b.contains(text));
+                    TagFilter::NotIn(a)
+                }
+            };
+            Some(Condition::Tag(a_name, filter))
         }
         _ => None,
     }

@@ -25,9 +25,14 @@ use crate::catalog::{CATALOG, EngineCatalogs};
 use crate::control::Control;
 use crate::error::{Result, SqlError};
 use crate::memory::QueryPool;
+<<<<<<< HEAD
 use crate::sequence_column;
 use crate::session::{Session, SqlEngine, Zone};
+=======
+use crate::session::{Session, SqlEngine};
+>>>>>>> sql
 use crate::watch::watched;
+use crate::{sequence_column, sugar};
 
 /// Batches that wait between a query and whoever reads its answer.
 const BATCHES_AHEAD: usize = 2;
@@ -70,14 +75,29 @@ impl Run {
         };
         let control = Control::new(session.deadline_ns);
         session.cancel.watch(&control);
-        let timer = session.deadline_ns.map(|deadline_ns| start_timer(&engine, &control, deadline_ns));
+        let timer =
+            session.deadline_ns.map(|deadline_ns| start_timer(&engine, &control, deadline_ns));
         let timer = timer.transpose()?;
         let pool = QueryPool::new(engine.options().budget.as_ref(), session.memory_bytes);
         let with_sequence = Arc::new(AtomicBool::new(false));
         let catalogs = EngineCatalogs::new(&engine, &snapshot, &control, &with_sequence);
         let context = context(session, catalogs, &pool)?;
+<<<<<<< HEAD
         let (time_zone, zone) = (session.time_zone.name(), session.time_zone.share());
         Ok(Arc::new(Self { engine, time_zone, zone, snapshot, context, control, pool, timer, with_sequence }))
+=======
+        let time_zone = session.time_zone.clone();
+        Ok(Arc::new(Self {
+            engine,
+            time_zone,
+            snapshot,
+            context,
+            control,
+            pool,
+            timer,
+            with_sequence,
+        }))
+>>>>>>> sql
     }
 
     /// Runs `work` on the query threads, and gives up at the deadline, at a cancel, or when the caller does.
@@ -146,6 +166,7 @@ impl Run {
     /// `Unknown`, `Ambiguous`, `Invalid`.
     pub async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
         let mut statement = statement;
+        sugar::complete(&mut statement);
         if sequence_column::is_named(&statement) {
             self.with_sequence.store(true, Ordering::Release);
             statement = sequence_column::hide_in_wildcards(statement, &self.snapshot)?;
@@ -158,9 +179,10 @@ impl Run {
     /// # Errors
     /// Those of planning.
     pub async fn query(self: &Arc<Self>, plan: LogicalPlan) -> Result<Answer> {
+        // The plan's own schema: that of the operators may know more of the data than the statement says.
+        let schema = SchemaRef::clone(plan.schema().inner());
         let stream = self.stream(plan).await?;
-        let schema = stream.schema();
-        let stream = self.forward(stream)?;
+        let stream = self.forward(stream, &schema)?;
         Ok(Answer::new(schema, self.engine.database_id(), &self.snapshot, None, stream))
     }
 
@@ -193,22 +215,27 @@ impl Run {
     }
 
     /// Polls `stream` on the query threads, a few batches ahead of the reader.
-    fn forward(self: &Arc<Self>, mut stream: SendableRecordBatchStream) -> Result<AnswerStream> {
+    fn forward(
+        self: &Arc<Self>,
+        mut stream: SendableRecordBatchStream,
+        schema: &SchemaRef,
+    ) -> Result<AnswerStream> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let run = Arc::clone(self);
+        let schema = SchemaRef::clone(schema);
         let task = self.engine.handle()?.spawn(async move {
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(SqlError::from);
+                let batch =
+                    batch.and_then(|batch| Ok(batch.with_schema(SchemaRef::clone(&schema))?));
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
                     break;
                 }
             }
-            // The deadline covers the whole answer.
-            drop(run);
         });
         let task = EndOnDrop::new(task, Arc::clone(&self.control));
-        let state = Forward { receiver, task: Some(task), control: Arc::clone(&self.control) };
+        let run = Arc::clone(self);
+        let state = Forward { receiver, task: Some(task), run };
         Ok(futures::stream::unfold(state, Forward::next).boxed())
     }
 }
@@ -217,7 +244,8 @@ impl Run {
 struct Forward {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: Option<EndOnDrop<()>>,
-    control: Arc<Control>,
+    /// Held until the answer is read: the deadline covers it.
+    run: Arc<Run>,
 }
 
 impl Forward {
@@ -225,7 +253,7 @@ impl Forward {
         self.task.as_ref()?;
         let received = tokio::select! {
             biased;
-            error = self.control.ended() => Some(Err(error)),
+            error = self.run.control.ended() => Some(Err(error)),
             received = self.receiver.recv() => received,
         };
         let item = match received {
@@ -291,7 +319,11 @@ impl<T> Drop for EndOnDrop<T> {
     }
 }
 
-fn start_timer(engine: &SqlEngine, control: &Arc<Control>, deadline_ns: u64) -> Result<AbortHandle> {
+fn start_timer(
+    engine: &SqlEngine,
+    control: &Arc<Control>,
+    deadline_ns: u64,
+) -> Result<AbortHandle> {
     let control = Arc::downgrade(control);
     let timer = engine.timers()?.spawn(async move {
         tokio::time::sleep(Duration::from_nanos(deadline_ns)).await;

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::{Scan, ScanRequest, ScanStats};
@@ -59,8 +59,6 @@ pub(crate) struct ScanSpec {
 pub(crate) struct EngineSource {
     spec: ScanSpec,
     parts: Arc<[Part]>,
-    /// For each tag whether a row may lack it.
-    absent: Arc<[bool]>,
     extent: Extent,
     fetch: Option<usize>,
     metrics: ExecutionPlanMetricsSet,
@@ -75,18 +73,18 @@ impl fmt::Debug for EngineSource {
 impl EngineSource {
     /// A source in as many parts as the session wants.
     pub(crate) fn new(
-        spec: ScanSpec,
+        mut spec: ScanSpec,
         fetch: Option<usize>,
         state: &dyn Session,
     ) -> std::result::Result<Self, SqlError> {
         let sources = Sources::new(&spec.snapshot, &spec.table, &spec.pushed);
+        spec.schema = narrowed(&spec, &sources.absent_tags(&spec.pushed)?);
         let config = state.config();
         // A limit within one batch is reached before a second thread has begun.
         let small = fetch.is_some_and(|rows| rows <= config.batch_size());
         let count = if small { 1 } else { config.target_partitions() };
         Ok(Self {
             parts: sources.split(&spec.pushed, count)?.into(),
-            absent: sources.absent_tags(&spec.pushed)?.into(),
             extent: sources.extent(&spec.pushed),
             fetch,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -110,28 +108,21 @@ impl EngineSource {
         Some(Arc::new(Column::new(name, at)))
     }
 
-    /// The orders that hold, as far as the columns are given: tags in sort order, then time. Absent tags come first; where no row lacks a
-    /// tag they come last as well, which is what `ORDER BY tag` asks for.
-    fn orderings(&self) -> Vec<Vec<PhysicalSortExpr>> {
-        let mut first = Vec::new();
-        let mut last = Vec::new();
+    /// The order that holds, as far as the columns are given: tags in sort order, then time. Absent tags come first.
+    fn ordering(&self) -> Vec<PhysicalSortExpr> {
+        let mut ordering = Vec::new();
         let tags = self.spec.table.tags.iter().enumerate();
         for (position, tag) in tags {
             if self.spec.pushed.fixes_tag(&tag.name) {
                 continue;
             }
-            let Some(expr) = self.column(Output::Tag(position)) else { return vec![first, last] };
-            let sorted = PhysicalSortExpr::new_default(expr).asc();
-            let may_lack = self.absent.get(position).copied().unwrap_or(true);
-            first.push(sorted.clone().nulls_first());
-            last.push(if may_lack { sorted.nulls_first() } else { sorted.nulls_last() });
+            let Some(expr) = self.column(Output::Tag(position)) else { return ordering };
+            ordering.push(PhysicalSortExpr::new_default(expr).asc().nulls_first());
         }
         if let Some(time) = self.column(Output::Time) {
-            let sorted = PhysicalSortExpr::new_default(time).asc();
-            first.push(sorted.clone().nulls_first());
-            last.push(sorted.nulls_last());
+            ordering.push(PhysicalSortExpr::new_default(time).asc());
         }
-        vec![first, last]
+        ordering
     }
 
     fn constants(&self) -> Vec<ConstExpr> {
@@ -180,9 +171,8 @@ impl DataSource for EngineSource {
         let (request, outputs) = self.request(part);
         let mut series = part.series.clone();
         series.batch_rows = self.fetch;
-        let reservation =
-            MemoryConsumer::new(format!("scan of {:?}", self.spec.table.name))
-                .register(context.memory_pool());
+        let reservation = MemoryConsumer::new(format!("scan of {:?}", self.spec.table.name))
+            .register(context.memory_pool());
         Ok(Box::pin(EngineStream {
             scan: None,
             begin: Some((self.spec.snapshot.clone(), request, series)),
@@ -219,7 +209,7 @@ impl DataSource for EngineSource {
     }
 
     fn eq_properties(&self) -> EquivalenceProperties {
-        let orderings = self.orderings().into_iter().filter(|ordering| !ordering.is_empty());
+        let orderings = Some(self.ordering()).filter(|ordering| !ordering.is_empty());
         let schema = Arc::clone(&self.spec.schema);
         let mut properties = EquivalenceProperties::new_with_orderings(schema, orderings);
         if let Err(error) = properties.add_constants(self.constants()) {
@@ -281,6 +271,18 @@ impl DataSource for EngineSource {
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
+}
+
+/// The schema in which a tag that no row lacks is NOT NULL: so it is sorted as `ORDER BY tag` asks for, which has NULLs last.
+fn narrowed(spec: &ScanSpec, absent: &[bool]) -> SchemaRef {
+    let columns = spec.schema.fields().iter().zip(&spec.outputs);
+    let columns = columns.map(|(field, output)| match *output {
+        Output::Tag(position) if absent.get(position) == Some(&false) => {
+            Arc::new(field.as_ref().clone().with_nullable(false))
+        }
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(columns.collect::<Fields>()))
 }
 
 fn exactly<T>(exact: bool, value: T) -> Precision<T>

@@ -42,7 +42,10 @@ pub(crate) fn is_named(statement: &Statement) -> bool {
 ///
 /// # Errors
 /// `Invalid` for a `*` over several tables, which would show it.
-pub(crate) fn hide_in_wildcards(mut statement: Statement, snapshot: &Snapshot) -> Result<Statement> {
+pub(crate) fn hide_in_wildcards(
+    mut statement: Statement,
+    snapshot: &Snapshot,
+) -> Result<Statement> {
     hide(&mut statement, snapshot)?;
     Ok(statement)
 }

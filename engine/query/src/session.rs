@@ -13,6 +13,8 @@ use crate::error::{Result, SqlError};
 use crate::run::Run;
 use crate::{functions, statement};
 
+/// Bytes of stack of each query thread; only what is touched takes memory.
+const STACK_BYTES: usize = 16 << 20;
 /// Rows of a batch that operators hand on.
 const BATCH_ROWS: usize = 8192;
 
@@ -185,6 +187,8 @@ fn threads(name: &str, count: usize) -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(count)
         .thread_name(name)
+        // Trees of deep statements are walked, and released, by recursion: see statement/depth.rs.
+        .thread_stack_size(STACK_BYTES)
         .enable_time()
         .build()
         .map_err(|error| SqlError::internal(format!("no threads for queries: {error}")))

@@ -34,8 +34,7 @@ impl EngineTable {
         control: Arc<Control>,
         with_sequence: bool,
     ) -> Self {
-        let columns =
-            if with_sequence { schema_with_sequence(&table) } else { schema_of(&table) };
+        let columns = if with_sequence { schema_with_sequence(&table) } else { schema_of(&table) };
         Self { snapshot, table, columns, control }
     }
 
@@ -97,9 +96,11 @@ impl TableProvider for EngineTable {
             control: Arc::clone(&self.control),
         };
         // A condition that the engine only narrows is applied above, after which the limit counts.
-        let exact = |filter: &Expr| condition(&self.table, filter).is_some_and(|one| one.is_exact());
+        let exact =
+            |filter: &Expr| condition(&self.table, filter).is_some_and(|one| one.is_exact());
         let limit = limit.filter(|_| filters.iter().all(exact));
-        let source = EngineSource::new(spec, limit, state).map_err(datafusion::common::DataFusionError::from)?;
+        let source = EngineSource::new(spec, limit, state)
+            .map_err(datafusion::common::DataFusionError::from)?;
         Ok(DataSourceExec::from_data_source(source))
     }
 }

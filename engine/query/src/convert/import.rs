@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal256Type, Float64Type, Int64Type, TimeUnit,
-    UInt32Type, UInt64Type, i256,
+    DataType, Date32Type, Date64Type, Decimal256Type, Float64Type, Int64Type, TimeUnit, UInt32Type,
+    UInt64Type, i256,
 };
 use arrow::record_batch::RecordBatch;
 use chronolith_codec::{Bitmap, TextBuf};
@@ -137,8 +137,9 @@ fn plain(name: &str, array: &ArrayRef) -> Result<ArrayRef> {
 
 /// By Arrow's kernel, used only where every value has one in the other type.
 fn converted(name: &str, array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    cast(array, data_type)
-        .map_err(|error| refused(name, array.data_type(), &format!("which cannot be read: {error}")))
+    cast(array, data_type).map_err(|error| {
+        refused(name, array.data_type(), &format!("which cannot be read: {error}"))
+    })
 }
 
 fn times(name: &str, array: &ArrayRef) -> Result<Vec<i64>> {
@@ -289,7 +290,8 @@ fn natural_column(name: &str, array: &ArrayRef, natural: FieldType) -> Result<Co
         }
         FieldType::Bool => {
             let values = array.as_boolean();
-            let bits = Bitmap::from_fn(values.len(), |row| values.is_valid(row) && values.value(row));
+            let bits =
+                Bitmap::from_fn(values.len(), |row| values.is_valid(row) && values.value(row));
             (ColumnData::Bool(bits), validity(values))
         }
         FieldType::Utf8 => {

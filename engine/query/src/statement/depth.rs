@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use crate::error::{Result, SqlError, SqlErrorKind};
 
 /// Brackets, operators and keywords that may lie around one token, inclusive.
-pub(crate) const NESTING_MAX: usize = 1_000;
+pub(crate) const NESTING_MAX: usize = 500;
 /// Brackets that may lie around one token, inclusive: the parser uses the most stack for these.
 pub(crate) const BRACKETS_MAX: usize = 64;
 /// Bytes of one statement, inclusive.

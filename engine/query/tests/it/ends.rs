@@ -7,8 +7,7 @@ use futures::StreamExt;
 
 use crate::support::{Base, run, ticks, wait};
 
-const ENDLESS: &str =
-    "SELECT sum(a.price * b.price * c.price) FROM ticks a, ticks b, ticks c WHERE a.size + b.size > c.size";
+const ENDLESS: &str = "SELECT sum(a.price * b.price * c.price) FROM ticks a, ticks b, ticks c WHERE a.size + b.size > c.size";
 
 fn base() -> Base {
     let base = Base::new();
@@ -67,7 +66,10 @@ fn a_query_beyond_its_memory_fails_alone() {
     let error = run(&small, sql).unwrap_err();
     assert_eq!(error.kind, SqlErrorKind::Memory, "{error}");
     assert!(error.message.contains("1048576 bytes"), "{error}");
-    assert_eq!(run(&base.session(), sql).unwrap().iter().map(|one| one.num_rows()).sum::<usize>(), 20_000);
+    assert_eq!(
+        run(&base.session(), sql).unwrap().iter().map(|one| one.num_rows()).sum::<usize>(),
+        20_000
+    );
 }
 
 #[test]

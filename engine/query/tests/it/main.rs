@@ -3,6 +3,9 @@
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 
 mod ends;
+mod floats;
+mod functions;
+mod imports;
 mod pushdown;
 mod scans;
 mod support;

@@ -15,7 +15,8 @@ struct Row {
 }
 
 fn all(base: &Base) -> Vec<(String, Row)> {
-    let lines = base.rows("SELECT CAST(time AS BIGINT), symbol, venue, price, size, flag FROM ticks");
+    let lines =
+        base.rows("SELECT CAST(time AS BIGINT), symbol, venue, price, size, flag FROM ticks");
     let rows = lines.into_iter().map(|line| {
         let parts: Vec<&str> = line.split('|').collect();
         let given = |at: usize| (parts[at] != "NULL").then_some(parts[at]);
@@ -49,8 +50,14 @@ const CASES: &[Case] = &[
     ("time <= to_timestamp_nanos(7000)", true, |r| r.time <= 7000),
     ("time > to_timestamp_nanos(7000)", true, |r| r.time > 7000),
     ("to_timestamp_nanos(7000) <= time", true, |r| r.time >= 7000),
-    ("time BETWEEN to_timestamp_nanos(3000) AND to_timestamp_nanos(9000)", true, |r| (3000..=9000).contains(&r.time)),
-    ("time IN (to_timestamp_nanos(3000), to_timestamp_nanos(9000), to_timestamp_nanos(9500))", false, |r| r.time == 3000 || r.time == 9000),
+    ("time BETWEEN to_timestamp_nanos(3000) AND to_timestamp_nanos(9000)", true, |r| {
+        (3000..=9000).contains(&r.time)
+    }),
+    (
+        "time IN (to_timestamp_nanos(3000), to_timestamp_nanos(9000), to_timestamp_nanos(9500))",
+        false,
+        |r| r.time == 3000 || r.time == 9000,
+    ),
     ("time != to_timestamp_nanos(7000)", false, |r| r.time != 7000),
     ("time > to_timestamp_nanos(9000) AND time < to_timestamp_nanos(8000)", true, |_| false),
     ("symbol = 'S001'", true, |r| r.symbol == "S001"),
@@ -64,14 +71,14 @@ const CASES: &[Case] = &[
     ("symbol > 'S001'", false, |r| r.symbol.as_str() > "S001"),
     ("venue = 'X'", true, |r| r.venue.as_deref() == Some("X")),
     ("venue != 'X'", true, |r| r.venue.as_deref().is_some_and(|one| one != "X")),
-    ("venue != 'Y'", true, |r| r.venue.is_some()),
+    ("venue != 'Y'", true, |r| r.venue.as_deref().is_some_and(|one| one != "Y")),
     ("venue = ''", true, |_| false),
     ("venue != ''", true, |r| r.venue.is_some()),
     ("venue IS NULL", true, |r| r.venue.is_none()),
     ("venue IS NOT NULL", true, |r| r.venue.is_some()),
-    ("venue IN ('X', NULL)", true, |r| r.venue.is_some()),
+    ("venue IN ('X', NULL)", true, |r| r.venue.as_deref() == Some("X")),
     ("venue NOT IN ('Y', NULL)", true, |_| false),
-    ("venue NOT IN ('Y', '')", true, |r| r.venue.is_some()),
+    ("venue NOT IN ('Y', '')", true, |r| r.venue.as_deref().is_some_and(|one| one != "Y")),
     ("price > 5", true, |r| r.price.is_some_and(|p| order(p, 5.0) > 0)),
     ("price >= 0", true, |r| r.price.is_some_and(|p| order(p, 0.0) >= 0)),
     ("price < 0", true, |r| r.price.is_some_and(|p| order(p, 0.0) < 0)),

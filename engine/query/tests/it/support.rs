@@ -27,7 +27,13 @@ impl Base {
         Self { db, engine, _folder: folder }
     }
 
-    pub(crate) fn create(&self, name: &str, tags: &[&str], fields: &[(&str, FieldType)], merge: MergeMode) {
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        tags: &[&str],
+        fields: &[(&str, FieldType)],
+        merge: MergeMode,
+    ) {
         let options = TableOptions {
             tags: tags.iter().map(|one| (*one).to_owned()).collect(),
             fields: fields.iter().map(|(name, of)| ((*name).to_owned(), *of)).collect(),

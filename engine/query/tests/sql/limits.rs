@@ -44,12 +44,12 @@ fn deep_statements_are_errors_and_not_the_end_of_the_process() {
 fn statements_just_below_the_limits_run() {
     let fixture = Fixture::new();
     // The count of operators and keywords includes SELECT.
-    assert_eq!(fixture.rows(&format!("SELECT 1{}", " + 1".repeat(900))), ["901"]);
+    assert_eq!(fixture.rows(&format!("SELECT 1{}", " + 1".repeat(490))), ["491"]);
     assert_eq!(fixture.rows(&format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60))), ["1"]);
-    let or = (0..240).map(|n| format!("x = {n}")).collect::<Vec<_>>().join(" OR ");
+    let or = (0..160).map(|n| format!("x = {n}")).collect::<Vec<_>>().join(" OR ");
     assert_eq!(fixture.rows(&format!("SELECT count(*) FROM (VALUES (1), (500)) AS v (x) WHERE {or}")), ["1"]);
-    let not = "NOT ".repeat(900);
-    let minus = "- ".repeat(900);
+    let not = "NOT ".repeat(490);
+    let minus = "- ".repeat(490);
     assert_eq!(fixture.rows(&format!("SELECT {minus} 1")), ["1"]);
     assert_eq!(fixture.rows(&format!("SELECT {not} true")), ["true"]);
     let case = "CASE WHEN true THEN ".repeat(40);
