@@ -25,12 +25,7 @@ use crate::catalog::{CATALOG, EngineCatalogs};
 use crate::control::Control;
 use crate::error::{Result, SqlError};
 use crate::memory::QueryPool;
-<<<<<<< HEAD
-use crate::sequence_column;
 use crate::session::{Session, SqlEngine, Zone};
-=======
-use crate::session::{Session, SqlEngine};
->>>>>>> sql
 use crate::watch::watched;
 use crate::{sequence_column, sugar};
 
@@ -82,14 +77,11 @@ impl Run {
         let with_sequence = Arc::new(AtomicBool::new(false));
         let catalogs = EngineCatalogs::new(&engine, &snapshot, &control, &with_sequence);
         let context = context(session, catalogs, &pool)?;
-<<<<<<< HEAD
         let (time_zone, zone) = (session.time_zone.name(), session.time_zone.share());
-        Ok(Arc::new(Self { engine, time_zone, zone, snapshot, context, control, pool, timer, with_sequence }))
-=======
-        let time_zone = session.time_zone.clone();
         Ok(Arc::new(Self {
             engine,
             time_zone,
+            zone,
             snapshot,
             context,
             control,
@@ -97,7 +89,6 @@ impl Run {
             timer,
             with_sequence,
         }))
->>>>>>> sql
     }
 
     /// Runs `work` on the query threads, and gives up at the deadline, at a cancel, or when the caller does.
