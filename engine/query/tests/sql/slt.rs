@@ -50,7 +50,9 @@ fn run(fixture: &Fixture, record: &Record) -> (String, Vec<String>) {
         }
         Ok(found) => found,
     };
-    let mut rows = lines(&found.0);
+    // A value of several lines is several lines here too.
+    let rows = lines(&found.0).into_iter();
+    let mut rows: Vec<String> = rows.flat_map(|row| row.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     if record.head.ends_with("rowsort") {
         rows.sort_unstable();
     }
@@ -83,7 +85,7 @@ fn check(path: &Path) -> Vec<String> {
     let update = std::env::var_os("CHRONOLITH_SLT_UPDATE").is_some();
     let mut wrong = Vec::new();
     let mut updated = text.lines().map(str::to_owned).collect::<Vec<_>>();
-    for record in records(&text).iter().rev().collect::<Vec<_>>().into_iter().rev() {
+    for record in &records(&text) {
         let (head, rows) = run(&fixture, record);
         if agrees(record, &head, &rows) {
             continue;
