@@ -77,6 +77,8 @@ impl EngineSource {
         fetch: Option<usize>,
         state: &dyn Session,
     ) -> std::result::Result<Self, SqlError> {
+        // Before anything is answered from statistics.
+        spec.snapshot.check_kept(&spec.table)?;
         let sources = Sources::new(&spec.snapshot, &spec.table, &spec.pushed);
         spec.schema = narrowed(&spec, &sources.absent_tags(&spec.pushed)?);
         let config = state.config();
@@ -224,9 +226,11 @@ impl DataSource for EngineSource {
             return Ok(Arc::new(statistics));
         }
         let rows = usize::try_from(self.extent.row_count).unwrap_or(usize::MAX);
-        let fetched = self.fetch.map_or(rows, |fetch| rows.min(fetch));
-        statistics.num_rows = exactly(self.extent.is_exact, fetched);
         let is_whole = self.fetch.is_none_or(|fetch| fetch >= rows);
+        // Each part gives as many rows as are fetched at most.
+        let is_exact = self.extent.is_exact && (is_whole || self.parts.len() == 1);
+        let fetched = self.fetch.map_or(rows, |fetch| rows.min(fetch));
+        statistics.num_rows = exactly(is_exact, fetched);
         if let (Some((least, greatest)), Some(at)) =
             (self.extent.times, self.position(Output::Time))
             && let Some(column) = statistics.column_statistics.get_mut(at)

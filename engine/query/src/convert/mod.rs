@@ -1,5 +1,5 @@
 //! Between the engine's columns and Arrow's: out without a copy wherever Arrow has the layout, in by checked conversions.
-//! The documented table: docs/SQL.md, "Types".
+//! The documented table: docs/TYPES.md.
 
 mod export;
 mod import;

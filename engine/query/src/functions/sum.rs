@@ -324,7 +324,7 @@ impl GroupsAccumulator for ExactGroups {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let (sums, nulls) = self.take(emit_to);
         let result = self.result.clone();
-        let beyond = |_| SqlError::from(beyond(&result));
+        let beyond = |_| beyond(&result);
         Ok(match &result {
             DataType::Int64 => {
                 let sums = sums.into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>();

@@ -17,12 +17,14 @@ fn at(time: i64) -> Expr {
     Expr::Literal(ScalarValue::TimestampNanosecond(Some(time), Some("UTC".into())), None)
 }
 
+type Case = (Expr, fn(&i64, &i64) -> bool);
+
 #[test]
 fn ranges_hold_exactly_the_times_that_compare_so() {
     let probes = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
     let column = || col(TIME);
     for constant in probes {
-        let cases: [(Expr, fn(&i64, &i64) -> bool); 5] = [
+        let cases: [Case; 5] = [
             (column().eq(at(constant)), i64::eq),
             (column().lt(at(constant)), i64::lt),
             (column().lt_eq(at(constant)), i64::le),

@@ -64,8 +64,11 @@ fn buckets_keep_the_order_of_time() {
     assert!(!plan.contains("SortExec"), "{plan}");
 }
 
+/// Time, symbol, price, size.
+type Trade = (i64, &'static str, Option<f64>, i64);
+
 /// Ticks with ties in time, NaN, both zeros and NULLs; the same rows as this file sees them.
-fn trades(base: &Base, flush: bool) -> Vec<(i64, &'static str, Option<f64>, i64)> {
+fn trades(base: &Base, flush: bool) -> Vec<Trade> {
     let fields = [("price", FieldType::F64), ("size", FieldType::I64), ("note", FieldType::Utf8)];
     base.create("trades", &["symbol"], &fields, MergeMode::Append);
     let mut rows = Vec::new();
@@ -107,8 +110,7 @@ fn picks_are_by_time_and_commit() {
     for flush in [false, true] {
         let base = Base::new();
         let rows = trades(&base, flush);
-        let mut groups: BTreeMap<(&str, i64), Vec<&(i64, &str, Option<f64>, i64)>> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<(&str, i64), Vec<&Trade>> = BTreeMap::new();
         for row in &rows {
             groups.entry((row.1, row.0.div_euclid(50))).or_default().push(row);
         }

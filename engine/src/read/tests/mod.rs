@@ -17,7 +17,7 @@ use crate::model::{
     Batch, Comparison, FieldType, MergeMode, Predicate, RowBuilder, TableOptions, TagFilter,
     TimeRange, Value,
 };
-use crate::read::{AggregateFunction, AggregateRequest, Bucket, ScanBatch, ScanRequest};
+use crate::read::{AggregateFunction, AggregateRequest, Bucket, ScanBatch, ScanPart, ScanRequest};
 use crate::rng::{Rng, SeededRng};
 use crate::snapshot::Snapshot;
 use crate::vfs::sim::SimVfs;
