@@ -5,6 +5,7 @@ mod catalog;
 pub mod control;
 pub mod convert;
 pub mod error;
+pub mod format;
 pub mod functions;
 pub mod identifier;
 pub mod memory;
