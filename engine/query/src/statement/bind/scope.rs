@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::{Binder, ambiguous, unknown};
+use crate::convert::SEQUENCE;
 use crate::error::{Result, Unknown};
 use crate::identifier::{self, Found};
 
@@ -109,6 +110,7 @@ impl Binder<'_> {
             let relations = scope.relations.iter().flat_map(|one| &one.columns.names);
             relations.chain(&scope.aliases.names).map(String::as_str)
         });
+        let names = names.filter(|name| *name != SEQUENCE);
         unknown(Unknown::Column, "column", ident, names)
     }
 
