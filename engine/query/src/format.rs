@@ -7,8 +7,8 @@ use arrow::array::RecordBatch;
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
-use arrow::json::{ArrayWriter, LineDelimitedWriter, WriterBuilder as JsonBuilder};
 use arrow::json::writer::{JsonArray, LineDelimited};
+use arrow::json::{ArrayWriter, LineDelimitedWriter, WriterBuilder as JsonBuilder};
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -61,7 +61,7 @@ pub struct AnswerWriter<W: Write + Send> {
 
 enum Kind<W: Write + Send> {
     Table { out: W, schema: SchemaRef, batches: Vec<RecordBatch>, limit: usize, row_count: usize },
-    Csv(arrow::csv::Writer<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
     Json(ArrayWriter<W>),
     Ndjson(LineDelimitedWriter<W>),
     Arrow(Box<FileWriter<W>>),
@@ -83,7 +83,7 @@ impl<W: Write + Send> AnswerWriter<W> {
                 let mut writer = WriterBuilder::new().with_header(true).build(out);
                 // The header stands there for an answer without rows too.
                 writer.write(&RecordBatch::new_empty(SchemaRef::clone(schema)))?;
-                Kind::Csv(writer)
+                Kind::Csv(Box::new(writer))
             }
             Format::Json => Kind::Json(JsonBuilder::new().build::<_, JsonArray>(out)),
             Format::Ndjson => Kind::Ndjson(JsonBuilder::new().build::<_, LineDelimited>(out)),

@@ -24,7 +24,8 @@ use crate::commit::Changes;
 pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, FieldType, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
+    Batch, FieldType, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema,
+    TimeRange,
 };
 use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;

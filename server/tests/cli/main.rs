@@ -16,4 +16,5 @@ mod importing;
 mod quickstart;
 mod real_data;
 mod resume;
+mod sql;
 mod support;

@@ -24,7 +24,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     run.control().check()?;
     let db = run.db().clone();
     let task = tokio::task::spawn_blocking(move || call(&db));
-    let done = task.await.map_err(|error| SqlError::internal(format!("a write fell over: {error}")))?;
+    let done =
+        task.await.map_err(|error| SqlError::internal(format!("a write fell over: {error}")))?;
     Ok(done?)
 }
 
@@ -32,8 +33,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 fn new_name(name: &ObjectName) -> Result<String> {
     match identifier::parts(name).as_deref() {
         Some([ident]) => Ok(ident.value.clone()),
-        Some([schema, ident]) if schema.value.eq_ignore_ascii_case("public") => Ok(ident.value.clone()),
-        _ => Err(bind::at(SqlError::refused(format!("{name}: tables are made without a schema before their name")), name)),
+        Some([schema, ident]) if schema.value.eq_ignore_ascii_case("public") => {
+            Ok(ident.value.clone())
+        }
+        _ => Err(bind::at(
+            SqlError::refused(format!(
+                "{name}: tables are made without a schema before their name"
+            )),
+            name,
+        )),
     }
 }
 
@@ -68,7 +76,11 @@ pub(super) async fn make(run: &Arc<Run>, name: String, options: TableOptions) ->
     Ok(run.written(None))
 }
 
-pub(super) async fn drop_table(run: &Arc<Run>, table: &ObjectName, if_exists: bool) -> Result<Answer> {
+pub(super) async fn drop_table(
+    run: &Arc<Run>,
+    table: &ObjectName,
+    if_exists: bool,
+) -> Result<Answer> {
     let name = match bind::user_table(table, run.snapshot().catalog()) {
         Ok(schema) => schema.name.clone(),
         Err(error) if if_exists && error.kind == SqlErrorKind::Unknown(Unknown::Table) => {
@@ -99,7 +111,8 @@ pub(super) async fn add_columns(
             let text = format!("table {:?} has a column {name:?} already", schema.name);
             return Err(bind::at_span(SqlError::invalid(text), definition.name.span));
         }
-        catalog::check_column_name(&name).map_err(|error| bind::at_span(error.into(), definition.name.span))?;
+        catalog::check_column_name(&name)
+            .map_err(|error| bind::at_span(error.into(), definition.name.span))?;
         new.push(match kind {
             ColumnType::Tag => NewColumn::Tag(name),
             ColumnType::Field(field_type) => NewColumn::Field(name, field_type),

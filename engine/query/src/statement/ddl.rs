@@ -38,27 +38,71 @@ pub(super) fn column_type(data_type: &DataType) -> Result<ColumnType> {
     let plain = |info: &ExactNumberInfo| *info == ExactNumberInfo::None;
     let field = match data_type {
         DataType::Double(info) | DataType::Float(info) if plain(info) => FieldType::F64,
-        DataType::DoublePrecision | DataType::Real | DataType::Float4 | DataType::Float8 | DataType::Float32 | DataType::Float64 => FieldType::F64,
-        DataType::BigInt(None) | DataType::Int(None) | DataType::Integer(None) | DataType::SmallInt(None) | DataType::TinyInt(None)
-        | DataType::Int2(None) | DataType::Int4(None) | DataType::Int8(None) | DataType::Int64 | DataType::Int32 | DataType::Int16 => FieldType::I64,
-        DataType::UBigInt | DataType::UInt64 | DataType::UInt32 | DataType::UInt16 | DataType::UInt8
-        | DataType::BigIntUnsigned(None) | DataType::IntUnsigned(None) | DataType::UnsignedInteger => FieldType::U64,
+        DataType::DoublePrecision
+        | DataType::Real
+        | DataType::Float4
+        | DataType::Float8
+        | DataType::Float32
+        | DataType::Float64 => FieldType::F64,
+        DataType::BigInt(None)
+        | DataType::Int(None)
+        | DataType::Integer(None)
+        | DataType::SmallInt(None)
+        | DataType::TinyInt(None)
+        | DataType::Int2(None)
+        | DataType::Int4(None)
+        | DataType::Int8(None)
+        | DataType::Int64
+        | DataType::Int32
+        | DataType::Int16 => FieldType::I64,
+        DataType::UBigInt
+        | DataType::UInt64
+        | DataType::UInt32
+        | DataType::UInt16
+        | DataType::UInt8
+        | DataType::BigIntUnsigned(None)
+        | DataType::IntUnsigned(None)
+        | DataType::UnsignedInteger => FieldType::U64,
         DataType::Boolean | DataType::Bool => FieldType::Bool,
-        DataType::Text | DataType::String(None) | DataType::Varchar(None) | DataType::Char(None) => FieldType::Utf8,
-        DataType::Timestamp(None | Some(9), TimezoneInfo::None | TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => FieldType::Timestamp,
-        DataType::Decimal(info) | DataType::Numeric(info) => return decimal(info).map(ColumnType::Field),
-        DataType::Varchar(Some(_)) | DataType::Char(Some(_)) | DataType::String(Some(_)) => {
-            return Err(SqlError::refused(format!("type {data_type}: lengths of text are not enforced, write TEXT")));
+        DataType::Text
+        | DataType::String(None)
+        | DataType::Varchar(None)
+        | DataType::Char(None) => FieldType::Utf8,
+        DataType::Timestamp(
+            None | Some(9),
+            TimezoneInfo::None | TimezoneInfo::WithTimeZone | TimezoneInfo::Tz,
+        ) => FieldType::Timestamp,
+        DataType::Decimal(info) | DataType::Numeric(info) => {
+            return decimal(info).map(ColumnType::Field);
         }
-        DataType::Date => return Err(SqlError::refused("type DATE is not stored: write TIMESTAMP")),
-        DataType::Timestamp(..) => return Err(SqlError::refused("timestamps are nanoseconds in UTC: write TIMESTAMP")),
-        DataType::Custom(name, modifiers) if modifiers.is_empty() => match name.to_string().to_ascii_uppercase().as_str() {
-            "TAG" => return Ok(ColumnType::Tag),
-            "SYMBOL" => return Err(SqlError::refused("type SYMBOL: write TAG, for text that tells series apart")),
-            "UINTEGER" | "USMALLINT" | "UTINYINT" => FieldType::U64,
-            "HUGEINT" => return Err(SqlError::refused("type HUGEINT: integers have 64 bits, write BIGINT or DECIMAL(18, 0)")),
-            _ => return Err(no_type(data_type)),
-        },
+        DataType::Varchar(Some(_)) | DataType::Char(Some(_)) | DataType::String(Some(_)) => {
+            return Err(SqlError::refused(format!(
+                "type {data_type}: lengths of text are not enforced, write TEXT"
+            )));
+        }
+        DataType::Date => {
+            return Err(SqlError::refused("type DATE is not stored: write TIMESTAMP"));
+        }
+        DataType::Timestamp(..) => {
+            return Err(SqlError::refused("timestamps are nanoseconds in UTC: write TIMESTAMP"));
+        }
+        DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+            match name.to_string().to_ascii_uppercase().as_str() {
+                "TAG" => return Ok(ColumnType::Tag),
+                "SYMBOL" => {
+                    return Err(SqlError::refused(
+                        "type SYMBOL: write TAG, for text that tells series apart",
+                    ));
+                }
+                "UINTEGER" | "USMALLINT" | "UTINYINT" => FieldType::U64,
+                "HUGEINT" => {
+                    return Err(SqlError::refused(
+                        "type HUGEINT: integers have 64 bits, write BIGINT or DECIMAL(18, 0)",
+                    ));
+                }
+                _ => return Err(no_type(data_type)),
+            }
+        }
         other => return Err(no_type(other)),
     };
     Ok(ColumnType::Field(field))
@@ -73,7 +117,9 @@ fn no_type(data_type: &DataType) -> SqlError {
 fn decimal(info: &ExactNumberInfo) -> Result<FieldType> {
     let (precision, scale) = match info {
         ExactNumberInfo::None => {
-            return Err(SqlError::refused("DECIMAL needs its digits: write DECIMAL(p, s), p up to 18"));
+            return Err(SqlError::refused(
+                "DECIMAL needs its digits: write DECIMAL(p, s), p up to 18",
+            ));
         }
         ExactNumberInfo::Precision(precision) => (*precision, 0),
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
@@ -114,15 +160,24 @@ pub(super) fn table_options(create: &CreateTable) -> Result<TableOptions> {
         let name = key.value.to_ascii_lowercase();
         let mut before = create.options.iter().take(place);
         if before.any(|(other, _)| other.value.eq_ignore_ascii_case(&name)) {
-            return Err(at_span(SqlError::invalid(format!("option {name} is given twice")), key.span));
+            return Err(at_span(
+                SqlError::invalid(format!("option {name} is given twice")),
+                key.span,
+            ));
         }
         let text = option_text(key, value)?;
-        let invalid = |what: &str| at_span(SqlError::invalid(format!("option {name} = '{text}': {what}")), value.span);
+        let invalid = |what: &str| {
+            at_span(SqlError::invalid(format!("option {name} = '{text}': {what}")), value.span)
+        };
         match name.as_str() {
-            "tags" => tags = Some(split(text).ok_or_else(|| invalid("names between commas are expected"))?),
+            "tags" => {
+                tags =
+                    Some(split(text).ok_or_else(|| invalid("names between commas are expected"))?)
+            }
             "merge" => {
-                options.merge = MergeMode::parse(text)
-                    .ok_or_else(|| invalid("'append', 'last_row' or 'last_non_null' is expected"))?;
+                options.merge = MergeMode::parse(text).ok_or_else(|| {
+                    invalid("'append', 'last_row' or 'last_non_null' is expected")
+                })?;
             }
             "schema" => {
                 options.mode = match text {
@@ -133,11 +188,17 @@ pub(super) fn table_options(create: &CreateTable) -> Result<TableOptions> {
             }
             "history" => {
                 let ns = duration::parse(text);
-                options.history_ns = Some(ns.ok_or_else(|| invalid("a span such as '24h', '90m' or '7d' is expected"))?);
+                options.history_ns =
+                    Some(ns.ok_or_else(|| {
+                        invalid("a span such as '24h', '90m' or '7d' is expected")
+                    })?);
             }
             "time_name" => text.clone_into(&mut options.time_name),
             _ => {
-                let text = format!("unknown option {:?}; there are: tags, merge, schema, history, time_name", key.value);
+                let text = format!(
+                    "unknown option {:?}; there are: tags, merge, schema, history, time_name",
+                    key.value
+                );
                 return Err(at_span(SqlError::refused(text), key.span));
             }
         }
@@ -145,8 +206,13 @@ pub(super) fn table_options(create: &CreateTable) -> Result<TableOptions> {
     columns(create, tags, options)
 }
 
-fn columns(create: &CreateTable, listed: Option<Vec<String>>, mut options: TableOptions) -> Result<TableOptions> {
-    let is_listed = |name: &str| listed.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == name));
+fn columns(
+    create: &CreateTable,
+    listed: Option<Vec<String>>,
+    mut options: TableOptions,
+) -> Result<TableOptions> {
+    let is_listed =
+        |name: &str| listed.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == name));
     for definition in &create.columns {
         let place = |error| at_span(error, definition.name.span);
         let (name, kind) = column(definition)?;
@@ -158,13 +224,17 @@ fn columns(create: &CreateTable, listed: Option<Vec<String>>, mut options: Table
         }
         match kind {
             ColumnType::Tag if listed.is_some() && !is_listed(&name) => {
-                let text = format!("column {name:?} is a TAG and is missing from WITH (tags = ...): name every tag there, or none");
+                let text = format!(
+                    "column {name:?} is a TAG and is missing from WITH (tags = ...): name every tag there, or none"
+                );
                 return Err(place(SqlError::invalid(text)));
             }
             ColumnType::Tag => options.tags.push(name),
             ColumnType::Field(FieldType::Utf8) if is_listed(&name) => {}
             ColumnType::Field(_) if is_listed(&name) => {
-                return Err(place(SqlError::invalid(format!("tag {name:?} holds text: write TAG or TEXT"))));
+                return Err(place(SqlError::invalid(format!(
+                    "tag {name:?} holds text: write TAG or TEXT"
+                ))));
             }
             ColumnType::Field(field_type) => options.fields.push((name, field_type)),
         }

@@ -21,12 +21,16 @@ use crate::identifier::quote;
 use crate::pushdown::{Condition, condition};
 use crate::run::Run;
 
-pub(super) async fn delete(run: &Arc<Run>, table: &ObjectName, selection: Option<ast::Expr>) -> Result<Answer> {
+pub(super) async fn delete(
+    run: &Arc<Run>,
+    table: &ObjectName,
+    selection: Option<Box<ast::Expr>>,
+) -> Result<Answer> {
     let schema = bind::user_table(table, run.snapshot().catalog())?;
     let mut range = TimeRange::ALL;
     let mut predicate = Predicate::all();
     if let Some(selection) = selection {
-        let filter = filter(run, &schema.name, selection).await?;
+        let filter = filter(run, &schema.name, *selection).await?;
         for part in split_conjunction(&filter) {
             match exact(schema, part) {
                 Some(Condition::Time(times)) => range = range.intersect(&times),
@@ -49,7 +53,9 @@ pub(super) async fn delete(run: &Arc<Run>, table: &ObjectName, selection: Option
 /// The condition as the planner understands it, with its constants computed.
 async fn filter(run: &Run, table: &str, selection: ast::Expr) -> Result<Expr> {
     let sql = format!("SELECT time FROM {}", quote(table));
-    let query = Parser::new(&ChronolithDialect).try_with_sql(&sql).and_then(|mut parser| parser.parse_query());
+    let query = Parser::new(&ChronolithDialect)
+        .try_with_sql(&sql)
+        .and_then(|mut parser| parser.parse_query());
     let mut query = query.map_err(|error| SqlError::internal(error.to_string()))?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.selection = Some(selection);

@@ -18,7 +18,8 @@ use crate::system;
 pub(super) fn texts(run: &Run, columns: Vec<(&str, Vec<Option<String>>)>) -> Result<Answer> {
     let fields = columns.iter().map(|(name, _)| Field::new(*name, DataType::Utf8, true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let arrays = columns.into_iter().map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef);
+    let arrays =
+        columns.into_iter().map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef);
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays.collect())?;
     Ok(run.rows(schema, vec![batch]))
 }
@@ -55,9 +56,10 @@ fn system_columns(table: &ObjectName) -> Option<Vec<(String, &'static str, Strin
     let Found::One(found) = identifier::find(&name.value, names) else { return None };
     let table = system::tables().iter().find(|table| table.name == found)?;
     let schema = table.schema();
-    let columns = schema.fields().iter().map(|field| {
-        (field.name().clone(), "system", sql_type(field.data_type()))
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), "system", sql_type(field.data_type())));
     Some(columns.collect())
 }
 
@@ -70,7 +72,9 @@ pub(super) fn sql_type(data_type: &DataType) -> String {
         DataType::Float64 => "DOUBLE".into(),
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "TEXT".into(),
         DataType::Timestamp(..) => "TIMESTAMP".into(),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => format!("DECIMAL({p}, {s})"),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            format!("DECIMAL({p}, {s})")
+        }
         DataType::Dictionary(_, value) => sql_type(value),
         other => other.to_string(),
     }

@@ -22,9 +22,8 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
 
 /// The shortest such text for `ns`, which is not negative; days only from two on, as people say 24h.
 pub(crate) fn format(ns: i64) -> String {
-    let fits = |(name, unit): &&(&str, i64)| {
-        ns % unit == 0 && ns != 0 && (*name != "d" || ns / unit > 1)
-    };
+    let fits =
+        |(name, unit): &&(&str, i64)| ns % unit == 0 && ns != 0 && (*name != "d" || ns / unit > 1);
     let (name, unit) = UNITS.iter().find(fits).copied().unwrap_or(("s", 1_000_000_000));
     format!("{}{name}", ns / unit)
 }

@@ -113,13 +113,17 @@ fn read_values(source: &mut Query, targets: &[Target]) -> Result<()> {
         for (expr, target) in row.content.iter_mut().zip(targets) {
             match target.field_type {
                 Some(FieldType::Timestamp) if is_text(expr) => {
-                    *expr = cast_of(expr.clone(), ast::DataType::Timestamp(None, TimezoneInfo::None));
+                    *expr =
+                        cast_of(expr.clone(), ast::DataType::Timestamp(None, TimezoneInfo::None));
                 }
                 Some(FieldType::Decimal { precision, scale }) => {
                     if let Some(digits) = digits(expr) {
                         check_digits(&digits, precision, scale, &target.name)
                             .map_err(|error| bind::at(error, expr))?;
-                        let info = ExactNumberInfo::PrecisionAndScale(u64::from(precision), i64::from(scale));
+                        let info = ExactNumberInfo::PrecisionAndScale(
+                            u64::from(precision),
+                            i64::from(scale),
+                        );
                         let text = Expr::value(Value::SingleQuotedString(digits));
                         *expr = cast_of(text, ast::DataType::Decimal(info));
                     }
@@ -148,7 +152,9 @@ fn digits(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => plain(text),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
-            Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => Some(format!("-{}", plain(text)?)),
+            Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+                Some(format!("-{}", plain(text)?))
+            }
             _ => None,
         },
         _ => None,
@@ -157,7 +163,8 @@ fn digits(expr: &Expr) -> Option<String> {
 
 /// Refuses a number that the column would round or cannot hold.
 fn check_digits(text: &str, precision: u8, scale: u8, column: &str) -> Result<()> {
-    let (whole, fraction) = text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
+    let (whole, fraction) =
+        text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
     let whole = whole.trim_start_matches('0').len();
     let fraction = fraction.trim_end_matches('0').len();
     if fraction > usize::from(scale) {
@@ -166,7 +173,9 @@ fn check_digits(text: &str, precision: u8, scale: u8, column: &str) -> Result<()
         )));
     }
     if whole > usize::from(precision - scale) {
-        return Err(SqlError::overflow(format!("{text} does not fit column {column:?}, DECIMAL({precision}, {scale})")));
+        return Err(SqlError::overflow(format!(
+            "{text} does not fit column {column:?}, DECIMAL({precision}, {scale})"
+        )));
     }
     Ok(())
 }
@@ -184,12 +193,19 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    async fn open(run: &'a Run, plan: LogicalPlan, targets: Vec<Target>, mapping: Mapping) -> Result<Self> {
+    async fn open(
+        run: &'a Run,
+        plan: LogicalPlan,
+        targets: Vec<Target>,
+        mapping: Mapping,
+    ) -> Result<Self> {
         let stream = run.stream(plan).await?;
         let given = stream.schema();
         let fields = targets.iter().zip(given.fields()).map(|(target, field)| {
             let data_type = match (target.field_type, field.data_type()) {
-                (Some(FieldType::Timestamp), text) if text_type(text) => crate::convert::timestamp_type(),
+                (Some(FieldType::Timestamp), text) if text_type(text) => {
+                    crate::convert::timestamp_type()
+                }
                 (_, other) => other.clone(),
             };
             Field::new(&target.name, data_type, true)
@@ -212,8 +228,12 @@ impl<'a> Parts<'a> {
 
     fn rows(&self, batch: &RecordBatch) -> Result<TableRows> {
         let zone = self.run.time_zone();
-        let columns = self.targets.iter().zip(batch.columns()).map(|(target, column)| match target.field_type {
-            Some(FieldType::Timestamp) if text_type(column.data_type()) => times(column, zone, &target.name),
+        let columns = self.targets.iter().zip(batch.columns()).map(|(target, column)| match target
+            .field_type
+        {
+            Some(FieldType::Timestamp) if text_type(column.data_type()) => {
+                times(column, zone, &target.name)
+            }
             _ => Ok(Arc::clone(column)),
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -257,10 +277,17 @@ fn text_type(data_type: &DataType) -> bool {
 fn times(column: &ArrayRef, zone: &str, name: &str) -> Result<ArrayRef> {
     let zone = time_text::zone(zone)?;
     let texts = cast(column, &DataType::Utf8)?;
-    let times = texts.as_string::<i32>().iter().map(|text| text.map(|text| time_text::parse(text, zone)).transpose());
-    let times: TimestampNanosecondArray = times.collect::<Result<Vec<_>>>().map_err(|error| {
-        SqlError { message: format!("column {name:?}: {}", error.message), ..error }
-    })?.into();
+    let times = texts
+        .as_string::<i32>()
+        .iter()
+        .map(|text| text.map(|text| time_text::parse(text, zone)).transpose());
+    let times: TimestampNanosecondArray = times
+        .collect::<Result<Vec<_>>>()
+        .map_err(|error| SqlError {
+            message: format!("column {name:?}: {}", error.message),
+            ..error
+        })?
+        .into();
     Ok(Arc::new(times.with_timezone(UTC)))
 }
 
@@ -273,7 +300,9 @@ pub(super) async fn create_as(
     source: Box<Query>,
 ) -> Result<Answer> {
     if !options.fields.is_empty() {
-        return Err(SqlError::refused("CREATE TABLE ... AS SELECT takes its columns from the query: leave the list out"));
+        return Err(SqlError::refused(
+            "CREATE TABLE ... AS SELECT takes its columns from the query: leave the list out",
+        ));
     }
     let plan = plan(run, source).await?;
     let targets = fields_of(&plan, &mut options)?;
@@ -325,7 +354,13 @@ async fn give_up(run: &Run, name: String, written: usize, error: SqlError) -> Sq
     let dropped = tokio::task::spawn_blocking(move || db.drop_table(&name)).await;
     match dropped {
         Ok(Ok(_)) => error,
-        _ => SqlError { message: format!("{}; {written} rows were committed before and are still there", error.message), ..error },
+        _ => SqlError {
+            message: format!(
+                "{}; {written} rows were committed before and are still there",
+                error.message
+            ),
+            ..error
+        },
     }
 }
 
@@ -342,7 +377,9 @@ fn fields_of(plan: &LogicalPlan, options: &mut TableOptions) -> Result<Vec<Targe
     for column in columns {
         let name = column.name();
         if targets.iter().any(|one| one.name == *name) {
-            return Err(SqlError::invalid(format!("the query gives two columns {name:?}: name them apart")));
+            return Err(SqlError::invalid(format!(
+                "the query gives two columns {name:?}: name them apart"
+            )));
         }
         let is_tag = if chosen {
             options.tags.contains(name)
@@ -355,9 +392,12 @@ fn fields_of(plan: &LogicalPlan, options: &mut TableOptions) -> Result<Vec<Targe
             None
         } else {
             let field_type = field_type_of(column.data_type());
-            Some(field_type.ok_or_else(|| SqlError::invalid(format!(
-                "column {name:?} is {}, which no table can hold: cast it", column.data_type()
-            )))?)
+            Some(field_type.ok_or_else(|| {
+                SqlError::invalid(format!(
+                    "column {name:?} is {}, which no table can hold: cast it",
+                    column.data_type()
+                ))
+            })?)
         };
         match field_type {
             None if !chosen => options.tags.push(name.clone()),
@@ -369,5 +409,7 @@ fn fields_of(plan: &LogicalPlan, options: &mut TableOptions) -> Result<Vec<Targe
     if targets.iter().any(|one| one.name == TIME) {
         return Ok(targets);
     }
-    Err(SqlError::invalid("the query gives no column `time`, which every table has: name one so (`... AS time`)"))
+    Err(SqlError::invalid(
+        "the query gives no column `time`, which every table has: name one so (`... AS time`)",
+    ))
 }

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
-use datafusion::execution::SessionState;
 use datafusion::execution::FunctionRegistry;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as Planned;
 use datafusion::sql::sqlparser::ast::{self, Query};
@@ -40,8 +40,8 @@ use crate::run::Run;
 use crate::session::Writes;
 
 pub(crate) use ddl::type_name;
-pub(crate) use text::split;
 pub use text::caret;
+pub(crate) use text::split;
 
 /// Whether the statement writes, so that it needs a database that is open for writing. Text that is no statement does not.
 #[must_use]
@@ -66,9 +66,15 @@ pub(crate) async fn execute(run: &Arc<Run>, sql: &str) -> Result<Answer> {
             run.query(plan).await
         }
         Statement::CreateTable(create) => change::create_table(run, create).await,
-        Statement::AddColumns { table, columns } => change::add_columns(run, &table, &columns).await,
-        Statement::DropTable { table, if_exists } => change::drop_table(run, &table, if_exists).await,
-        Statement::Insert { table, columns, source } => insert::insert(run, &table, columns, source).await,
+        Statement::AddColumns { table, columns } => {
+            change::add_columns(run, &table, &columns).await
+        }
+        Statement::DropTable { table, if_exists } => {
+            change::drop_table(run, &table, if_exists).await
+        }
+        Statement::Insert { table, columns, source } => {
+            insert::insert(run, &table, columns, source).await
+        }
         Statement::Delete { table, condition } => delete::delete(run, &table, condition).await,
         Statement::Describe { table } => describe::describe(run, &table),
         Statement::ShowTables => describe::show_tables(run),
@@ -85,7 +91,9 @@ fn check_writable(run: &Run) -> Result<()> {
     if run.db().is_writable() {
         return Ok(());
     }
-    Err(SqlError::refused("this statement writes, and the database is open for reading: open it for writing"))
+    Err(SqlError::refused(
+        "this statement writes, and the database is open for reading: open it for writing",
+    ))
 }
 
 /// What a user's statement may name.
@@ -129,7 +137,8 @@ async fn answer(run: &Arc<Run>, plan: LogicalPlan) -> Result<Answer> {
     }
     let schema = in_zone(&answer.schema, run.time_zone());
     let shown = Arc::clone(&schema);
-    let stream = answer.into_stream().map(move |batch| batch.and_then(|batch| show(&batch, &shown)));
+    let stream =
+        answer.into_stream().map(move |batch| batch.and_then(|batch| show(&batch, &shown)));
     Ok(Answer::new(schema, run.engine().database_id(), run.snapshot(), None, stream.boxed()))
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Statement {
     /// `INSERT INTO`.
     Insert { table: ObjectName, columns: Vec<Ident>, source: Box<Query> },
     /// `DELETE FROM`.
-    Delete { table: ObjectName, condition: Option<Expr> },
+    Delete { table: ObjectName, condition: Option<Box<Expr>> },
     /// `DESCRIBE`.
     Describe { table: ObjectName },
     /// `SHOW TABLES`.
@@ -92,9 +92,12 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
 pub(crate) fn parse(sql: &str) -> Result<Statement> {
     let tokens = tokens(sql)?;
     depth::check(&tokens)?;
-    let first = tokens.iter().find(|one| !matches!(one.token, Token::Whitespace(_) | Token::SemiColon));
+    let first =
+        tokens.iter().find(|one| !matches!(one.token, Token::Whitespace(_) | Token::SemiColon));
     let first = match first.map(|one| &one.token) {
-        Some(Token::EOF) | None => return Err(syntax("a statement is expected, the text is empty")),
+        Some(Token::EOF) | None => {
+            return Err(syntax("a statement is expected, the text is empty"));
+        }
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         Some(_) => String::new(),
     };
@@ -147,7 +150,8 @@ fn of_parser(error: ParserError) -> SqlError {
     };
     let Some((message, place)) = text.rsplit_once(" at Line: ") else { return syntax(&text) };
     let numbers = place.split_once(", Column: ");
-    let numbers = numbers.and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    let numbers =
+        numbers.and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
     match numbers {
         Some((line, column)) => syntax(message).at(line, column),
         None => syntax(&text),
@@ -195,7 +199,16 @@ fn allow(statement: ast::Statement) -> Result<Statement> {
     use ast::Statement as Parsed;
     match statement {
         Parsed::Query(query) => Ok(Statement::Query(query)),
-        Parsed::Explain { analyze, verbose, query_plan, estimate, statement, format, options, describe_alias: _ } => {
+        Parsed::Explain {
+            analyze,
+            verbose,
+            query_plan,
+            estimate,
+            statement,
+            format,
+            options,
+            describe_alias: _,
+        } => {
             let other = query_plan || estimate || format.is_some() || options.is_some();
             refuse_if(other, "EXPLAIN takes ANALYZE and VERBOSE alone")?;
             match *statement {
@@ -203,15 +216,35 @@ fn allow(statement: ast::Statement) -> Result<Statement> {
                 _ => refuse("EXPLAIN explains queries alone"),
             }
         }
-        Parsed::ExplainTable { describe_alias: _, hive_format, has_table_keyword: _, table_name } => {
+        Parsed::ExplainTable {
+            describe_alias: _,
+            hive_format,
+            has_table_keyword: _,
+            table_name,
+        } => {
             refuse_if(hive_format.is_some(), "DESCRIBE takes a table alone")?;
             Ok(Statement::Describe { table: table_name })
         }
         Parsed::CreateTable(create) => create_table(create),
         Parsed::AlterTable(alter) => alter_table(alter),
-        Parsed::Drop { object_type, if_exists, names, cascade, restrict, purge, temporary, table } => {
-            refuse_if(object_type != ObjectType::Table, "only tables can be dropped: write DROP TABLE")?;
-            refuse_if(cascade || restrict || purge || temporary || table.is_some(), "DROP TABLE takes a name alone")?;
+        Parsed::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            restrict,
+            purge,
+            temporary,
+            table,
+        } => {
+            refuse_if(
+                object_type != ObjectType::Table,
+                "only tables can be dropped: write DROP TABLE",
+            )?;
+            refuse_if(
+                cascade || restrict || purge || temporary || table.is_some(),
+                "DROP TABLE takes a name alone",
+            )?;
             match <[ObjectName; 1]>::try_from(names) {
                 Ok([table]) => Ok(Statement::DropTable { table, if_exists }),
                 Err(_) => refuse("drop one table at a time: each statement is atomic by itself"),
@@ -220,10 +253,23 @@ fn allow(statement: ast::Statement) -> Result<Statement> {
         Parsed::Insert(insert) => insert_into(insert),
         Parsed::Delete(delete) => delete_from(delete),
         Parsed::ShowTables { terse, history, extended, full, external, show_options } => {
-            let ast::ShowStatementOptions { show_in, starts_with, limit, limit_from, filter_position } = show_options;
+            let ast::ShowStatementOptions {
+                show_in,
+                starts_with,
+                limit,
+                limit_from,
+                filter_position,
+            } = show_options;
             let more = terse || history || extended || full || external;
-            let options = show_in.is_some() || starts_with.is_some() || limit.is_some() || limit_from.is_some() || filter_position.is_some();
-            refuse_if(more || options, "SHOW TABLES stands alone: for conditions ask system.tables")?;
+            let options = show_in.is_some()
+                || starts_with.is_some()
+                || limit.is_some()
+                || limit_from.is_some()
+                || filter_position.is_some();
+            refuse_if(
+                more || options,
+                "SHOW TABLES stands alone: for conditions ask system.tables",
+            )?;
             Ok(Statement::ShowTables)
         }
         Parsed::ShowCreate { obj_type: ShowCreateObject::Table, obj_name } => {
@@ -242,20 +288,27 @@ fn refusal(statement: &ast::Statement) -> String {
         Parsed::CreateView(_) => {
             "views are not kept: write a query of WITH, or CREATE TABLE ... AS SELECT".into()
         }
-        Parsed::Copy { .. } | Parsed::Unload { .. } | Parsed::ExportData(_) | Parsed::Directory { .. } => {
-            "statements neither read nor write the server's files: import and export beside them".into()
+        Parsed::Copy { .. }
+        | Parsed::Unload { .. }
+        | Parsed::ExportData(_)
+        | Parsed::Directory { .. } => {
+            "statements neither read nor write the server's files: import and export beside them"
+                .into()
         }
         Parsed::LoadData { .. } | Parsed::Load { .. } | Parsed::Install { .. } => {
             "statements do not load files: import them with `chronolith import`".into()
         }
-        Parsed::AttachDatabase { .. } | Parsed::AttachDuckDBDatabase { .. } | Parsed::DetachDuckDBDatabase { .. } => {
+        Parsed::AttachDatabase { .. }
+        | Parsed::AttachDuckDBDatabase { .. }
+        | Parsed::DetachDuckDBDatabase { .. } => {
             "one directory is one database: open the other by itself".into()
         }
         Parsed::Prepare { .. } | Parsed::Execute { .. } | Parsed::Deallocate { .. } => {
             "prepared statements are not supported: send the statement with its values".into()
         }
         Parsed::ShowVariable { .. } | Parsed::ShowVariables { .. } => {
-            "there are no variables to show; SHOW TABLES and SHOW CREATE TABLE t are supported".into()
+            "there are no variables to show; SHOW TABLES and SHOW CREATE TABLE t are supported"
+                .into()
         }
         other => {
             let text = other.to_string();
@@ -269,7 +322,10 @@ fn refusal(statement: &ast::Statement) -> String {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one name for each field that must not be dropped silently")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one name for each field that must not be dropped silently"
+)]
 fn create_table(create: ast::CreateTable) -> Result<Statement> {
     let ast::CreateTable {
         or_replace,
@@ -334,16 +390,31 @@ fn create_table(create: ast::CreateTable) -> Result<Statement> {
     } = create;
     let hive_formats = hive_formats.is_some_and(|formats| formats != ast::HiveFormat::default());
     let files = external || location.is_some() || file_format.is_some() || hive_formats;
-    refuse_if(files, "tables over files are not supported: import the file with `chronolith import`")?;
-    refuse_if(or_replace, "OR REPLACE is not supported: write DROP TABLE first, each statement is atomic by itself")?;
-    refuse_if(temporary || transient || volatile || snapshot || dynamic || iceberg || global.is_some(), "every table is durable: there are no temporary tables")?;
-    refuse_if(like.is_some() || clone.is_some() || version.is_some(), "LIKE and CLONE are not supported: see SHOW CREATE TABLE")?;
+    refuse_if(
+        files,
+        "tables over files are not supported: import the file with `chronolith import`",
+    )?;
+    refuse_if(
+        or_replace,
+        "OR REPLACE is not supported: write DROP TABLE first, each statement is atomic by itself",
+    )?;
+    refuse_if(
+        temporary || transient || volatile || snapshot || dynamic || iceberg || global.is_some(),
+        "every table is durable: there are no temporary tables",
+    )?;
+    refuse_if(
+        like.is_some() || clone.is_some() || version.is_some(),
+        "LIKE and CLONE are not supported: see SHOW CREATE TABLE",
+    )?;
     refuse_if(
         primary_key.is_some() || !constraints.is_empty(),
         "keys and constraints are not supported: a table's series are told apart by its tags, and WITH (merge = 'last_row') keeps one row a series and time",
     )?;
     refuse_if(
-        partition_by.is_some() || partition_of.is_some() || for_values.is_some() || hive_distribution != ast::HiveDistributionStyle::NONE,
+        partition_by.is_some()
+            || partition_of.is_some()
+            || for_values.is_some()
+            || hive_distribution != ast::HiveDistributionStyle::NONE,
         "leave PARTITION BY out: time partitions are chosen by the amount of data",
     )?;
     refuse_if(
@@ -381,12 +452,19 @@ fn create_table(create: ast::CreateTable) -> Result<Statement> {
         distkey.is_some(),
         backup.is_some(),
     ];
-    refuse_if(others.contains(&true), "CREATE TABLE takes columns, WITH (...) and AS SELECT alone")?;
+    refuse_if(
+        others.contains(&true),
+        "CREATE TABLE takes columns, WITH (...) and AS SELECT alone",
+    )?;
     let options = match table_options {
         CreateTableOptions::None => Vec::new(),
         CreateTableOptions::With(options) => options,
-        CreateTableOptions::Options(_) | CreateTableOptions::Plain(_) | CreateTableOptions::TableProperties(_) => {
-            return refuse("properties of a table go into WITH (tags = '...', merge = 'append', schema = 'dynamic', history = '24h')");
+        CreateTableOptions::Options(_)
+        | CreateTableOptions::Plain(_)
+        | CreateTableOptions::TableProperties(_) => {
+            return refuse(
+                "properties of a table go into WITH (tags = '...', merge = 'append', schema = 'dynamic', history = '24h')",
+            );
         }
     };
     let options = options.into_iter().map(option).collect::<Result<Vec<_>>>()?;
@@ -396,21 +474,41 @@ fn create_table(create: ast::CreateTable) -> Result<Statement> {
 fn option(option: SqlOption) -> Result<(Ident, ValueWithSpan)> {
     match option {
         SqlOption::KeyValue { key, value: Expr::Value(value) } => Ok((key, value)),
-        SqlOption::KeyValue { key, value } => {
-            Err(at(SqlError::invalid(format!("option {}: a text in quotes is expected", key.value)), &value))
-        }
+        SqlOption::KeyValue { key, value } => Err(at(
+            SqlError::invalid(format!("option {}: a text in quotes is expected", key.value)),
+            &value,
+        )),
         other => refuse(&format!("option `{other}`: write `name = 'value'`")),
     }
 }
 
 fn alter_table(alter: AlterTable) -> Result<Statement> {
-    const ONLY: &str = "ALTER TABLE takes ADD COLUMN alone: tags and fields are added, never dropped or changed";
-    let AlterTable { name, if_exists, only, operations, location, on_cluster, table_type, end_token: _ } = alter;
-    let more = if_exists || only || location.is_some() || on_cluster.is_some() || table_type.is_some();
+    const ONLY: &str =
+        "ALTER TABLE takes ADD COLUMN alone: tags and fields are added, never dropped or changed";
+    let AlterTable {
+        name,
+        if_exists,
+        only,
+        operations,
+        location,
+        on_cluster,
+        table_type,
+        end_token: _,
+    } = alter;
+    let more =
+        if_exists || only || location.is_some() || on_cluster.is_some() || table_type.is_some();
     refuse_if(more, "ALTER TABLE takes a name alone")?;
     let columns = operations.into_iter().map(|operation| match operation {
-        AlterTableOperation::AddColumn { column_keyword: _, if_not_exists, column_def, column_position } => {
-            refuse_if(column_position.is_some(), "a new column comes last: leave FIRST and AFTER out")?;
+        AlterTableOperation::AddColumn {
+            column_keyword: _,
+            if_not_exists,
+            column_def,
+            column_position,
+        } => {
+            refuse_if(
+                column_position.is_some(),
+                "a new column comes last: leave FIRST and AFTER out",
+            )?;
             Ok((column_def, if_not_exists))
         }
         _ => refuse(ONLY),
@@ -451,7 +549,10 @@ fn insert_into(insert: Insert) -> Result<Statement> {
         or.is_some() || ignore || on.is_some() || replace_into,
         "what becomes of rows of one series and time is chosen for the table: WITH (merge = 'last_row')",
     )?;
-    refuse_if(returning.is_some() || output.is_some(), "RETURNING is not supported: the answer tells how many rows were written")?;
+    refuse_if(
+        returning.is_some() || output.is_some(),
+        "RETURNING is not supported: the answer tells how many rows were written",
+    )?;
     refuse_if(overwrite, "OVERWRITE is not supported: write DELETE FROM first")?;
     let others = [
         !optimizer_hints.is_empty(),
@@ -470,8 +571,12 @@ fn insert_into(insert: Insert) -> Result<Statement> {
         !assignments.is_empty(),
     ];
     refuse_if(others.contains(&true), "write INSERT INTO t (columns) VALUES (...) or SELECT ...")?;
-    let TableObject::TableName(table) = table else { return refuse("INSERT INTO takes the name of a table") };
-    let Some(source) = source else { return refuse("INSERT INTO needs VALUES (...) or SELECT ...") };
+    let TableObject::TableName(table) = table else {
+        return refuse("INSERT INTO takes the name of a table");
+    };
+    let Some(source) = source else {
+        return refuse("INSERT INTO needs VALUES (...) or SELECT ...");
+    };
     let column = |name: ObjectName| match <[ast::ObjectNamePart; 1]>::try_from(name.0) {
         Ok([ast::ObjectNamePart::Identifier(ident)]) => Ok(ident),
         _ => refuse("INSERT INTO names plain columns"),
@@ -481,17 +586,59 @@ fn insert_into(insert: Insert) -> Result<Statement> {
 }
 
 fn delete_from(delete: Delete) -> Result<Statement> {
-    let Delete { delete_token: _, optimizer_hints, tables, from, using, selection, returning, output, order_by, limit } = delete;
-    refuse_if(returning.is_some() || output.is_some(), "RETURNING is not supported: the answer tells how many rows were deleted")?;
-    let others = !optimizer_hints.is_empty() || !tables.is_empty() || using.is_some() || !order_by.is_empty() || limit.is_some();
+    let Delete {
+        delete_token: _,
+        optimizer_hints,
+        tables,
+        from,
+        using,
+        selection,
+        returning,
+        output,
+        order_by,
+        limit,
+    } = delete;
+    refuse_if(
+        returning.is_some() || output.is_some(),
+        "RETURNING is not supported: the answer tells how many rows were deleted",
+    )?;
+    let others = !optimizer_hints.is_empty()
+        || !tables.is_empty()
+        || using.is_some()
+        || !order_by.is_empty()
+        || limit.is_some();
     refuse_if(others, "DELETE takes FROM and WHERE alone")?;
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = from;
     let table = match <[ast::TableWithJoins; 1]>::try_from(from) {
-        Ok([ast::TableWithJoins { relation: TableFactor::Table { name, alias: None, args: None, with_hints, version: None, with_ordinality: false, partitions, json_path: None, sample: None, index_hints }, joins }])
-            if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() && joins.is_empty() => name,
+        Ok(
+            [
+                ast::TableWithJoins {
+                    relation:
+                        TableFactor::Table {
+                            name,
+                            alias: None,
+                            args: None,
+                            with_hints,
+                            version: None,
+                            with_ordinality: false,
+                            partitions,
+                            json_path: None,
+                            sample: None,
+                            index_hints,
+                        },
+                    joins,
+                },
+            ],
+        ) if with_hints.is_empty()
+            && partitions.is_empty()
+            && index_hints.is_empty()
+            && joins.is_empty() =>
+        {
+            name
+        }
         _ => return refuse("DELETE FROM takes the name of one table, without an alias"),
     };
-    Ok(Statement::Delete { table, condition: selection })
+    Ok(Statement::Delete { table, condition: selection.map(Box::new) })
 }
 
 fn set_time_zone(set: Set) -> Result<Statement> {
@@ -512,8 +659,15 @@ fn set_time_zone(set: Set) -> Result<Statement> {
         Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(zone), span: _ }) => {
             Ok(Statement::SetTimeZone(Some(zone.clone())))
         }
-        Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case("default") => Ok(Statement::SetTimeZone(None)),
-        Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case("utc") => Ok(Statement::SetTimeZone(None)),
-        other => Err(at(SqlError::invalid("a time zone is a text in quotes: 'UTC', 'Asia/Kolkata', '+05:30'"), other)),
+        Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case("default") => {
+            Ok(Statement::SetTimeZone(None))
+        }
+        Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case("utc") => {
+            Ok(Statement::SetTimeZone(None))
+        }
+        other => Err(at(
+            SqlError::invalid("a time zone is a text in quotes: 'UTC', 'Asia/Kolkata', '+05:30'"),
+            other,
+        )),
     }
 }

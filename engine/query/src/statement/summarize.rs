@@ -41,9 +41,15 @@ pub(super) async fn summarize(run: &Arc<Run>, query: Box<Query>) -> Result<Answe
             ordered.clone().map_or_else(|| max(null()), min),
             ordered.clone().map_or_else(|| max(null()), max),
             distinct(column, data_type).map_or_else(|| max(null()), approx_distinct),
-            if is_number(data_type) { avg(cast_expr(column.clone(), DataType::Float64)) } else { max(null()) },
+            if is_number(data_type) {
+                avg(cast_expr(column.clone(), DataType::Float64))
+            } else {
+                max(null())
+            },
         ];
-        figures.extend(each.into_iter().enumerate().map(|(figure, expr)| expr.alias(format!("{at}/{figure}"))));
+        figures.extend(
+            each.into_iter().enumerate().map(|(figure, expr)| expr.alias(format!("{at}/{figure}"))),
+        );
     }
     let none: Vec<Expr> = Vec::new();
     let plan = LogicalPlanBuilder::from(input).aggregate(none, figures)?.build()?;
@@ -84,11 +90,18 @@ fn is_number(data_type: &DataType) -> bool {
 }
 
 /// The one row of figures as a table.
-fn table(row: &RecordBatch, columns: &[(Expr, String, DataType)], zone: &str) -> Result<RecordBatch> {
-    let cell = |place: usize| row.columns().get(place).ok_or_else(|| SqlError::internal("a figure is missing"));
+fn table(
+    row: &RecordBatch,
+    columns: &[(Expr, String, DataType)],
+    zone: &str,
+) -> Result<RecordBatch> {
+    let cell = |place: usize| {
+        row.columns().get(place).ok_or_else(|| SqlError::internal("a figure is missing"))
+    };
     let rows = cell(0)?.as_primitive::<Int64Type>().value(0);
     let rows = u64::try_from(rows).unwrap_or_default();
-    let (mut counts, mut least, mut greatest, mut distinct, mut average) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut counts, mut least, mut greatest, mut distinct, mut average) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for at in 0..columns.len() {
         let figure = |figure: usize| cell(1 + at * FIGURES + figure);
         let present = figure(0)?.as_primitive::<Int64Type>().value(0);
@@ -105,7 +118,10 @@ fn table(row: &RecordBatch, columns: &[(Expr, String, DataType)], zone: &str) ->
     let nulls = counts.iter().map(|present| rows.saturating_sub(*present));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("column_name", Arc::new(StringArray::from_iter_values(columns.iter().map(|one| &one.1)))),
-        ("data_type", Arc::new(StringArray::from_iter_values(columns.iter().map(|one| sql_type(&one.2))))),
+        (
+            "data_type",
+            Arc::new(StringArray::from_iter_values(columns.iter().map(|one| sql_type(&one.2)))),
+        ),
         ("count", Arc::new(UInt64Array::from_iter_values(counts.iter().copied()))),
         ("null_count", Arc::new(UInt64Array::from_iter_values(nulls))),
         ("min", Arc::new(StringArray::from(least))),
@@ -113,7 +129,8 @@ fn table(row: &RecordBatch, columns: &[(Expr, String, DataType)], zone: &str) ->
         ("approx_distinct", Arc::new(UInt64Array::from(distinct))),
         ("avg", Arc::new(Float64Array::from(average))),
     ];
-    let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
+    let fields =
+        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     Ok(RecordBatch::try_new(schema, columns.into_iter().map(|(_, array)| array).collect())?)
 }
@@ -121,7 +138,9 @@ fn table(row: &RecordBatch, columns: &[(Expr, String, DataType)], zone: &str) ->
 /// The one value of a figure as text; times in the session's zone.
 fn text(figure: &ArrayRef, zone: &str) -> Result<Option<String>> {
     let figure = match figure.data_type() {
-        DataType::Timestamp(unit, Some(_)) => cast(figure, &DataType::Timestamp(*unit, Some(zone.into())))?,
+        DataType::Timestamp(unit, Some(_)) => {
+            cast(figure, &DataType::Timestamp(*unit, Some(zone.into())))?
+        }
         _ => Arc::clone(figure),
     };
     if figure.is_empty() || figure.is_null(0) {

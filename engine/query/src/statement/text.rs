@@ -73,7 +73,11 @@ mod tests {
         let script = "SELECT 1; -- one; two\nSELECT ';' AS \"a;b\" /* ; */ ;;\n  INSERT INTO t VALUES ('ä;é');";
         assert_eq!(
             split(script),
-            ["SELECT 1", "-- one; two\nSELECT ';' AS \"a;b\" /* ; */", "INSERT INTO t VALUES ('ä;é')"]
+            [
+                "SELECT 1",
+                "-- one; two\nSELECT ';' AS \"a;b\" /* ; */",
+                "INSERT INTO t VALUES ('ä;é')"
+            ]
         );
         assert_eq!(split(" ; ;"), Vec::<&str>::new());
         assert_eq!(split("-- nothing"), Vec::<&str>::new());
@@ -83,7 +87,10 @@ mod tests {
     #[test]
     fn a_caret_stands_under_the_place() {
         let error = SqlError::new(SqlErrorKind::Syntax, "x").at(2, 8);
-        assert_eq!(caret("SELECT 1,\nSELECT FROM t", &error).as_deref(), Some("SELECT FROM t\n       ^"));
+        assert_eq!(
+            caret("SELECT 1,\nSELECT FROM t", &error).as_deref(),
+            Some("SELECT FROM t\n       ^")
+        );
         assert_eq!(caret("SELECT", &SqlError::internal("x")), None);
         assert_eq!(caret("SELECT", &error), None);
         let far = SqlError::internal("x").at(1, 9_000);

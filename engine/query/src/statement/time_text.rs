@@ -49,7 +49,9 @@ pub(crate) fn parse(text: &str, zone: Tz) -> Result<i64> {
     let nanoseconds = i64::from(local.and_utc().timestamp_subsec_nanos());
     let whole = seconds.checked_mul(NANOSECONDS).and_then(|ns| ns.checked_add(nanoseconds));
     whole.ok_or_else(|| {
-        SqlError::invalid(format!("the time {text:?} lies beyond the years 1677 to 2262, which nanoseconds can tell"))
+        SqlError::invalid(format!(
+            "the time {text:?} lies beyond the years 1677 to 2262, which nanoseconds can tell"
+        ))
     })
 }
 
@@ -60,22 +62,28 @@ pub(crate) fn parse(text: &str, zone: Tz) -> Result<i64> {
 pub(crate) fn of_day(days: i32, zone: Tz) -> Result<i64> {
     let date = NaiveDate::from_ymd_opt(1970, 1, 1)
         .and_then(|epoch| epoch.checked_add_signed(chrono::TimeDelta::try_days(i64::from(days))?));
-    let date = date.ok_or_else(|| SqlError::invalid(format!("there is no date {days} days from the epoch")))?;
+    let date = date
+        .ok_or_else(|| SqlError::invalid(format!("there is no date {days} days from the epoch")))?;
     parse(&date.format("%Y-%m-%d").to_string(), zone)
 }
 
 /// The local time and, where it is given, the offset in seconds.
 fn split(text: &str) -> Option<(NaiveDateTime, Option<i64>)> {
     let (date, rest) = text.split_at_checked(10)?;
-    let date = NaiveDate::from_ymd_opt(number(date.get(..4)?)?, unsigned(date.get(5..7)?)?, unsigned(date.get(8..10)?)?)
-        .filter(|_| date.get(4..5) == Some("-") && date.get(7..8) == Some("-"))?;
+    let date = NaiveDate::from_ymd_opt(
+        number(date.get(..4)?)?,
+        unsigned(date.get(5..7)?)?,
+        unsigned(date.get(8..10)?)?,
+    )
+    .filter(|_| date.get(4..5) == Some("-") && date.get(7..8) == Some("-"))?;
     let rest = match rest.strip_prefix([' ', 'T', 't']) {
         None if rest.is_empty() => return Some((date.and_hms_opt(0, 0, 0)?, None)),
         // A date with an offset has none of its own hours.
         None => return None,
         Some(rest) => rest.trim_start(),
     };
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(rest.len());
+    let end =
+        rest.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(rest.len());
     let (clock, zone) = rest.split_at_checked(end)?;
     let (clock, fraction) = match clock.split_once('.') {
         Some((clock, fraction)) => (clock, Some(fraction)),
@@ -181,9 +189,26 @@ mod tests {
     #[test]
     fn other_texts_are_no_times() {
         for text in [
-            "", "2024", "2024-01", "2024-13-01", "2024-02-30", "2024-1-2", "2024-01-02 9", "2024-01-02 24:00",
-            "2024-01-02 09:1", "2024-01-02 09:15:60", "2024-01-02 09:15.5", "2024-01-02 09:15:07.", "2024-01-02 09:15:07.1234567890",
-            "2024-01-02x", "2024-01-02 09:15 Mars/Base", "2024-01-02+05:30", "0001-01-01", "9999-12-31", "2024-01-02 09:15:07:08", "ü024-01-02",
+            "",
+            "2024",
+            "2024-01",
+            "2024-13-01",
+            "2024-02-30",
+            "2024-1-2",
+            "2024-01-02 9",
+            "2024-01-02 24:00",
+            "2024-01-02 09:1",
+            "2024-01-02 09:15:60",
+            "2024-01-02 09:15.5",
+            "2024-01-02 09:15:07.",
+            "2024-01-02 09:15:07.1234567890",
+            "2024-01-02x",
+            "2024-01-02 09:15 Mars/Base",
+            "2024-01-02+05:30",
+            "0001-01-01",
+            "9999-12-31",
+            "2024-01-02 09:15:07:08",
+            "ü024-01-02",
             "２０24-01-02",
         ] {
             assert_eq!(utc(text), None, "{text}");

@@ -47,7 +47,10 @@ fn statements_just_below_the_limits_run() {
     assert_eq!(fixture.rows(&format!("SELECT 1{}", " + 1".repeat(490))), ["491"]);
     assert_eq!(fixture.rows(&format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60))), ["1"]);
     let or = (0..160).map(|n| format!("x = {n}")).collect::<Vec<_>>().join(" OR ");
-    assert_eq!(fixture.rows(&format!("SELECT count(*) FROM (VALUES (1), (500)) AS v (x) WHERE {or}")), ["1"]);
+    assert_eq!(
+        fixture.rows(&format!("SELECT count(*) FROM (VALUES (1), (500)) AS v (x) WHERE {or}")),
+        ["1"]
+    );
     let not = "NOT ".repeat(490);
     let minus = "- ".repeat(490);
     assert_eq!(fixture.rows(&format!("SELECT {minus} 1")), ["1"]);
@@ -68,13 +71,29 @@ fn a_session_that_may_not_write_says_why() {
         writes: Writes::Refuse("the token's role is reader".into()),
         ..options
     });
-    for sql in ["CREATE TABLE t (price DOUBLE)", "DROP TABLE t", "INSERT INTO t VALUES (1)", "DELETE FROM t", "ALTER TABLE t ADD COLUMN x INT", "CREATE TABLE t AS SELECT 1"] {
+    for sql in [
+        "CREATE TABLE t (price DOUBLE)",
+        "DROP TABLE t",
+        "INSERT INTO t VALUES (1)",
+        "DELETE FROM t",
+        "ALTER TABLE t ADD COLUMN x INT",
+        "CREATE TABLE t AS SELECT 1",
+    ] {
         assert!(writes(sql), "{sql}");
         let error = fixture.error(sql);
         assert_eq!(error.kind, SqlErrorKind::Refused, "{sql}");
         assert!(error.message.contains("the token's role is reader"), "{error}");
     }
-    for sql in ["SELECT 1", "SHOW TABLES", "EXPLAIN SELECT 1", "SET TIME ZONE 'UTC'", "DESCRIBE t", "SUMMARIZE t", "nonsense", ""] {
+    for sql in [
+        "SELECT 1",
+        "SHOW TABLES",
+        "EXPLAIN SELECT 1",
+        "SET TIME ZONE 'UTC'",
+        "DESCRIBE t",
+        "SUMMARIZE t",
+        "nonsense",
+        "",
+    ] {
         assert!(!writes(sql), "{sql}");
     }
     assert_eq!(fixture.rows("SELECT 1"), ["1"]);
@@ -99,11 +118,18 @@ fn a_database_that_is_open_for_reading_says_what_to_do() {
 fn an_insert_is_whole_or_not_at_all() {
     let fixture = Fixture::new();
     fixture.rows("CREATE TABLE t (k TAG, v BIGINT) WITH (schema = 'strict')");
-    let error = fixture.error("INSERT INTO t SELECT to_timestamp(value), 'a', value FROM generate_series(1, 4194305)");
+    let error = fixture.error(
+        "INSERT INTO t SELECT to_timestamp(value), 'a', value FROM generate_series(1, 4194305)",
+    );
     assert_eq!(error.kind, SqlErrorKind::Refused, "{error}");
     assert!(error.message.contains("one atomic batch"), "{error}");
     assert_eq!(fixture.rows("SELECT count(*) FROM t"), ["0"]);
-    assert_eq!(fixture.affected("INSERT INTO t SELECT to_timestamp(value), 'a', value FROM generate_series(1, 100000)"), Some(100_000));
+    assert_eq!(
+        fixture.affected(
+            "INSERT INTO t SELECT to_timestamp(value), 'a', value FROM generate_series(1, 100000)"
+        ),
+        Some(100_000)
+    );
     assert_eq!(fixture.rows("SELECT count(*), sum(v) FROM t"), ["100000 5000050000"]);
     // A row that cannot be held takes the others with it.
     let error = fixture.error("INSERT INTO t VALUES ('2024-01-01', 'a', 1), (NULL, 'a', 2)");
@@ -151,7 +177,10 @@ fn rows_are_there_after_reopening() {
     assert_eq!(again.rows("SELECT * FROM t"), ["2024-01-02T00:00:00Z a 1.5"]);
     again.engine.db().close().unwrap();
     let error = again.error("INSERT INTO t VALUES ('2024-01-02', 'a', 1.5)");
-    assert!(matches!(error.kind, SqlErrorKind::Refused | SqlErrorKind::Engine(ErrorKind::Closed)), "{error}");
+    assert!(
+        matches!(error.kind, SqlErrorKind::Refused | SqlErrorKind::Engine(ErrorKind::Closed)),
+        "{error}"
+    );
 }
 
 #[test]

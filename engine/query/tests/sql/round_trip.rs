@@ -17,8 +17,12 @@ impl Choice {
     }
 
     fn name(&mut self) -> String {
-        const NAMES: [&str; 8] = ["select", "Adj Close", "primary", "Time", "constraint", "T", "t", "like"];
-        const LETTERS: [char; 20] = ['a', 'B', 'z', '_', '9', ' ', ',', ';', '.', '\'', '"', '`', '(', ')', '-', '\\', 'ä', '価', '$', '%'];
+        const NAMES: [&str; 8] =
+            ["select", "Adj Close", "primary", "Time", "constraint", "T", "t", "like"];
+        const LETTERS: [char; 20] = [
+            'a', 'B', 'z', '_', '9', ' ', ',', ';', '.', '\'', '"', '`', '(', ')', '-', '\\', 'ä',
+            '価', '$', '%',
+        ];
         loop {
             let name = match self.below(3) {
                 0 => NAMES[self.below(NAMES.len())].to_owned(),
@@ -92,7 +96,8 @@ fn show_create_table_reads_back() {
     for seed in 0..150 {
         let mut choice = Choice(SeededRng::new(seed));
         let (table, options) = (choice.name(), choice.options());
-        db.create_table(&table, options.clone()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        db.create_table(&table, options.clone())
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let shown = fixture.run(&format!("SHOW CREATE TABLE {}", quote(&table))).unwrap().0;
         let statement = shown[0].column(0).as_string::<i32>().value(0).to_owned();
         db.drop_table(&table).unwrap();

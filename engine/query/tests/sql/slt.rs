@@ -21,7 +21,12 @@ fn records(text: &str) -> Vec<Record> {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        let mut record = Record { line: at + 1, head: line.trim().to_owned(), sql: String::new(), expected: Vec::new() };
+        let mut record = Record {
+            line: at + 1,
+            head: line.trim().to_owned(),
+            sql: String::new(),
+            expected: Vec::new(),
+        };
         let mut in_rows = false;
         while let Some((_, line)) = lines.next_if(|(_, line)| !line.trim().is_empty()) {
             match line {
@@ -52,7 +57,8 @@ fn run(fixture: &Fixture, record: &Record) -> (String, Vec<String>) {
     };
     // A value of several lines is several lines here too.
     let rows = lines(&found.0).into_iter();
-    let mut rows: Vec<String> = rows.flat_map(|row| row.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut rows: Vec<String> =
+        rows.flat_map(|row| row.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     if record.head.ends_with("rowsort") {
         rows.sort_unstable();
     }
@@ -99,7 +105,11 @@ fn check(path: &Path) -> Vec<String> {
         wrong.push(report);
     }
     if update {
-        let marked: Vec<String> = updated.into_iter().flat_map(|line| line.split('\u{1}').map(str::to_owned).collect::<Vec<_>>()).filter(|line| line != "\u{2}").collect();
+        let marked: Vec<String> = updated
+            .into_iter()
+            .flat_map(|line| line.split('\u{1}').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line != "\u{2}")
+            .collect();
         std::fs::write(path, marked.join("\n") + "\n").unwrap();
     }
     wrong

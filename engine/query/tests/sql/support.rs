@@ -57,8 +57,11 @@ pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut lines = Vec::new();
     for batch in batches {
-        let columns: Vec<ArrayFormatter<'_>> =
-            batch.columns().iter().map(|one| ArrayFormatter::try_new(one.as_ref(), &options).unwrap()).collect();
+        let columns: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|one| ArrayFormatter::try_new(one.as_ref(), &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
             let cells = columns.iter().zip(batch.columns()).map(|(column, array)| {
                 if array.is_null(row) {

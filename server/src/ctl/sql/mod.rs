@@ -47,7 +47,8 @@ pub(super) struct SqlArgs {
 }
 
 fn format(text: &str) -> Result<Format, String> {
-    Format::parse(text).ok_or_else(|| format!("{text:?} is none of table, csv, json, ndjson, arrow, parquet"))
+    Format::parse(text)
+        .ok_or_else(|| format!("{text:?} is none of table, csv, json, ndjson, arrow, parquet"))
 }
 
 /// Runs the command.
@@ -68,10 +69,14 @@ pub(super) fn run(args: &SqlArgs) -> CtlResult<()> {
     }
     if args.format.is_binary() {
         if list.len() > 1 {
-            return Err(CtlError::Invalid("arrow and parquet take the answer of one statement".into()));
+            return Err(CtlError::Invalid(
+                "arrow and parquet take the answer of one statement".into(),
+            ));
         }
         if args.output.is_standard() && std::io::stdout().is_terminal() {
-            return Err(CtlError::Invalid("arrow and parquet are no text: write them to a file with -o".into()));
+            return Err(CtlError::Invalid(
+                "arrow and parquet are no text: write them to a file with -o".into(),
+            ));
         }
     }
     let mut connection = Connection::open(args)?;
@@ -106,7 +111,8 @@ impl Connection {
     fn open(args: &SqlArgs) -> CtlResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Error::io("start a thread for", "sql", source))?;
-        let session = session(open::for_reading(&args.data)?)?.with_time_zone(&args.time_zone);
+        let db = open::for_reading(&args.data).map_err(held)?;
+        let session = session(db)?.with_time_zone(&args.time_zone);
         let data = args.data.clone();
         Ok(Self { data, time_zone: args.time_zone.clone(), session, runtime })
     }
@@ -118,17 +124,17 @@ impl Connection {
             return Ok(());
         }
         db.close()?;
+        self.time_zone = self.session.time_zone();
         let db = match open::for_writing(&self.data) {
-            Err(CtlError::Engine(error @ Error::Locked { .. })) => {
-                // Reading goes on beside a reader.
+            Ok(db) => db,
+            Err(error) => {
+                // Reading goes on, beside another reader.
                 if let Ok(db) = open::for_reading(&self.data) {
                     self.session = session(db)?.with_time_zone(&self.time_zone);
                 }
-                return Err(CtlError::Conflict(format!("{error}, or send the statement to it with --url")));
+                return Err(held(error));
             }
-            other => other?,
         };
-        self.time_zone = self.session.time_zone();
         self.session = session(db)?.with_time_zone(&self.time_zone);
         Ok(())
     }
@@ -172,6 +178,16 @@ impl Connection {
 fn session(db: Db) -> CtlResult<Session> {
     let options = SqlOptions { read_files: true, ..SqlOptions::default() };
     Ok(SqlEngine::new(db, options).map_err(|error| shown("", error))?.session())
+}
+
+/// Of a database that another process holds: that it can be asked.
+fn held(error: CtlError) -> CtlError {
+    match error {
+        CtlError::Engine(error @ Error::Locked { .. }) => CtlError::Conflict(format!(
+            "{error}: where that is a server, send it the statement with --url"
+        )),
+        other => other,
+    }
 }
 
 /// The error with the line that it is about.

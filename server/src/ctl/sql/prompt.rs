@@ -19,7 +19,8 @@ pub(super) fn run(connection: &mut Connection) -> CtlResult<()> {
         print(if text.is_empty() { "chronolith> " } else { "       ...> " })?;
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
-        let read = read.map_err(|source| CtlError::Write { name: "standard input".into(), source })?;
+        let read =
+            read.map_err(|source| CtlError::Write { name: "standard input".into(), source })?;
         let word = line.trim().trim_end_matches(';');
         if read == 0 || text.is_empty() && ["quit", "exit", "\\q"].contains(&word) {
             return print(if read == 0 { "\n" } else { "" });

@@ -73,10 +73,17 @@ impl Binder<'_> {
             Expr::UnaryOp { op: _, expr } => self.expr(expr),
             Expr::Cast { kind, expr: inner, data_type: _, array, format } => {
                 match kind {
-                    CastKind::Cast | CastKind::DoubleColon | CastKind::TryCast | CastKind::SafeCast => {}
+                    CastKind::Cast
+                    | CastKind::DoubleColon
+                    | CastKind::TryCast
+                    | CastKind::SafeCast => {}
                 }
                 refuse_if(*array, "CAST ... AS ... ARRAY is not supported", &**inner)?;
-                refuse_if(format.is_some(), "CAST with FORMAT is not supported: write to_timestamp or to_char", &**inner)?;
+                refuse_if(
+                    format.is_some(),
+                    "CAST with FORMAT is not supported: write to_timestamp or to_char",
+                    &**inner,
+                )?;
                 self.expr(inner)
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -84,7 +91,8 @@ impl Binder<'_> {
             }
             Expr::Extract { field: _, syntax: _, expr } => self.expr(expr),
             Expr::Ceil { expr, field } | Expr::Floor { expr, field } => {
-                let plain = matches!(field, CeilFloorKind::DateTimeField(DateTimeField::NoDateTime));
+                let plain =
+                    matches!(field, CeilFloorKind::DateTimeField(DateTimeField::NoDateTime));
                 refuse_if(!plain, "write date_trunc for times, and round for digits", &**expr)?;
                 self.expr(expr)
             }
@@ -103,7 +111,9 @@ impl Binder<'_> {
                 self.exprs(overlay_for.as_mut().map(AsMut::as_mut))
             }
             Expr::Value(value) => check_value(value),
-            Expr::TypedString(TypedString { data_type: _, value, uses_odbc_syntax: _ }) => check_value(value),
+            Expr::TypedString(TypedString { data_type: _, value, uses_odbc_syntax: _ }) => {
+                check_value(value)
+            }
             Expr::Function(function) => self.function(function),
             Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
                 self.exprs(operand.as_mut().map(AsMut::as_mut))?;
@@ -115,9 +125,8 @@ impl Binder<'_> {
             Expr::Exists { subquery, negated: _ } => self.query(subquery).map(|_| ()),
             Expr::Subquery(subquery) => self.query(subquery).map(|_| ()),
             Expr::Tuple(values) => self.exprs(values),
-            Expr::Dictionary(fields) => {
-                self.exprs(fields.iter_mut().map(|DictionaryField { key: _, value }| value.as_mut()))
-            }
+            Expr::Dictionary(fields) => self
+                .exprs(fields.iter_mut().map(|DictionaryField { key: _, value }| value.as_mut())),
             Expr::Map(Map { entries }) => entries
                 .iter_mut()
                 .try_for_each(|MapEntry { key, value }| self.exprs([key.as_mut(), value.as_mut()])),
@@ -126,12 +135,19 @@ impl Binder<'_> {
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
                 refuse("GROUPING SETS, CUBE and ROLLUP belong into GROUP BY", expr)
             }
-            Expr::SimilarTo { .. } => refuse("SIMILAR TO is not supported: write `x ~ 'regular expression'` or LIKE", expr),
+            Expr::SimilarTo { .. } => refuse(
+                "SIMILAR TO is not supported: write `x ~ 'regular expression'` or LIKE",
+                expr,
+            ),
             Expr::RLike { .. } => refuse("write `x ~ 'regular expression'`", expr),
             Expr::Convert { .. } => refuse("write CAST(x AS type) instead of CONVERT", expr),
-            Expr::Collate { .. } => refuse("COLLATE is not supported: text is ordered by its bytes", expr),
+            Expr::Collate { .. } => {
+                refuse("COLLATE is not supported: text is ordered by its bytes", expr)
+            }
             Expr::JsonAccess { .. } => refuse("paths into JSON are not supported", expr),
-            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => refuse("an asterisk cannot stand here", expr),
+            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
+                refuse("an asterisk cannot stand here", expr)
+            }
             Expr::InUnnest { .. } => refuse("write `x = ANY(array)` instead of IN UNNEST", expr),
             Expr::Lambda(_) => refuse("lambda functions are not supported", expr),
             Expr::IsNormalized { .. }
@@ -193,9 +209,17 @@ impl Binder<'_> {
     }
 
     fn interval(&mut self, interval: &mut Interval) -> Result<()> {
-        let Interval { value, leading_field: _, leading_precision, last_field, fractional_seconds_precision } = interval;
+        let Interval {
+            value,
+            leading_field: _,
+            leading_precision,
+            last_field,
+            fractional_seconds_precision,
+        } = interval;
         refuse_if(
-            leading_precision.is_some() || last_field.is_some() || fractional_seconds_precision.is_some(),
+            leading_precision.is_some()
+                || last_field.is_some()
+                || fractional_seconds_precision.is_some(),
             "write INTERVAL '1 hour 30 minutes'",
             &**value,
         )?;
@@ -203,17 +227,35 @@ impl Binder<'_> {
     }
 
     fn function(&mut self, function: &mut Function) -> Result<()> {
-        let Function { name, uses_odbc_syntax, parameters, args, filter, null_treatment, over, within_group } = function;
+        let Function {
+            name,
+            uses_odbc_syntax,
+            parameters,
+            args,
+            filter,
+            null_treatment,
+            over,
+            within_group,
+        } = function;
         let place = name.clone();
         let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
             return refuse(format!("unknown function {name}"), &place);
         };
-        refuse_if(*uses_odbc_syntax || !matches!(parameters, FunctionArguments::None), "write the function as `name(arguments)`", &place)?;
+        refuse_if(
+            *uses_odbc_syntax || !matches!(parameters, FunctionArguments::None),
+            "write the function as `name(arguments)`",
+            &place,
+        )?;
         let lower = ident.value.to_lowercase();
         let kind = self.known.functions.kind(&lower);
-        if kind.is_none() && let Some(advice) = habits::of_function(&lower) {
+        if kind.is_none()
+            && let Some(advice) = habits::of_function(&lower)
+        {
             let text = format!("unknown function {:?}: write {advice}", ident.value);
-            return Err(at_span(SqlError::new(SqlErrorKind::Unknown(Unknown::Function), text), ident.span));
+            return Err(at_span(
+                SqlError::new(SqlErrorKind::Unknown(Unknown::Function), text),
+                ident.span,
+            ));
         }
         let mut order_by = false;
         let mut nulls = null_treatment.is_some();
@@ -221,7 +263,10 @@ impl Binder<'_> {
         match args {
             FunctionArguments::None => {}
             FunctionArguments::Subquery(_) => {
-                return refuse(format!("{lower} takes a query only in another pair of brackets"), &place);
+                return refuse(
+                    format!("{lower} takes a query only in another pair of brackets"),
+                    &place,
+                );
             }
             FunctionArguments::List(list) => {
                 let FunctionArgumentList { duplicate_treatment, args, clauses } = list;
@@ -234,7 +279,12 @@ impl Binder<'_> {
                             self.sort(exprs)?;
                         }
                         FunctionArgumentClause::IgnoreOrRespectNulls(_) => nulls = true,
-                        other => return refuse(format!("`{other}` inside a function's arguments is not supported"), &place),
+                        other => {
+                            return refuse(
+                                format!("`{other}` inside a function's arguments is not supported"),
+                                &place,
+                            );
+                        }
                     }
                 }
             }
@@ -243,16 +293,32 @@ impl Binder<'_> {
         let window = kind == Some(FunctionKind::Window);
         let refused = [
             (scalar && over.is_some(), "it is no window function: OVER has no effect on it"),
-            (kind != Some(FunctionKind::Aggregate) && filter.is_some(), "it is no aggregate: FILTER has no effect on it"),
-            ((scalar || window) && distinct, "it is no aggregate: DISTINCT and ALL have no effect on it"),
-            ((scalar || window) && order_by, "it is no aggregate: ORDER BY in its arguments has no effect"),
-            ((scalar || over.is_some()) && !within_group.is_empty(), "WITHIN GROUP has no effect here"),
-            (nulls && !NULL_TREATMENT.contains(&lower.as_str()), "IGNORE NULLS and RESPECT NULLS have no effect on it"),
+            (
+                kind != Some(FunctionKind::Aggregate) && filter.is_some(),
+                "it is no aggregate: FILTER has no effect on it",
+            ),
+            (
+                (scalar || window) && distinct,
+                "it is no aggregate: DISTINCT and ALL have no effect on it",
+            ),
+            (
+                (scalar || window) && order_by,
+                "it is no aggregate: ORDER BY in its arguments has no effect",
+            ),
+            (
+                (scalar || over.is_some()) && !within_group.is_empty(),
+                "WITHIN GROUP has no effect here",
+            ),
+            (
+                nulls && !NULL_TREATMENT.contains(&lower.as_str()),
+                "IGNORE NULLS and RESPECT NULLS have no effect on it",
+            ),
             (window && over.is_none(), "it is a window function: write OVER (...)"),
         ];
-        refused.into_iter().filter(|(present, _)| *present).try_for_each(|(_, text)| {
-            refuse(format!("{lower}: {text}"), &place)
-        })?;
+        refused
+            .into_iter()
+            .filter(|(present, _)| *present)
+            .try_for_each(|(_, text)| refuse(format!("{lower}: {text}"), &place))?;
         self.exprs(filter.as_mut().map(AsMut::as_mut))?;
         self.sort(within_group)?;
         match over {
@@ -265,13 +331,16 @@ impl Binder<'_> {
     fn argument(&mut self, arg: &mut FunctionArg) -> Result<()> {
         let arg = match arg {
             FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
-            FunctionArg::ExprNamed { .. } => return refuse("the name of an argument is a plain word", arg),
+            FunctionArg::ExprNamed { .. } => {
+                return refuse("the name of an argument is a plain word", arg);
+            }
         };
         match arg {
             FunctionArgExpr::Expr(expr) => self.expr(expr),
             FunctionArgExpr::Wildcard => Ok(()),
             FunctionArgExpr::QualifiedWildcard(name) => {
-                let mut parts: Vec<Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).cloned().collect();
+                let mut parts: Vec<Ident> =
+                    name.0.iter().filter_map(ObjectNamePart::as_ident).cloned().collect();
                 self.qualifier(&mut parts)?;
                 *name = parts.into();
                 Ok(())
@@ -307,7 +376,9 @@ impl Binder<'_> {
         }
         self.exprs(partition_by)?;
         self.sort(order_by)?;
-        let Some(WindowFrame { units: _, start_bound, end_bound }) = window_frame else { return Ok(()) };
+        let Some(WindowFrame { units: _, start_bound, end_bound }) = window_frame else {
+            return Ok(());
+        };
         for bound in std::iter::once(start_bound).chain(end_bound) {
             match bound {
                 WindowFrameBound::CurrentRow => {}
@@ -329,7 +400,9 @@ fn check_value(value: &ValueWithSpan) -> Result<()> {
         | Value::HexStringLiteral(_)
         | Value::Boolean(_)
         | Value::Null => return Ok(()),
-        Value::Placeholder(_) => "parameters are not supported: write the values into the statement",
+        Value::Placeholder(_) => {
+            "parameters are not supported: write the values into the statement"
+        }
         _ => "this kind of literal is not supported",
     };
     Err(at_span(SqlError::refused(text), value.span))

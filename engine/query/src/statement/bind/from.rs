@@ -45,8 +45,17 @@ impl Binder<'_> {
                 self.table_with_joins(table_with_joins)?;
                 Ok(None)
             }
-            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
-                let place = array_exprs.first().cloned().unwrap_or_else(|| Expr::Identifier(Ident::new("")));
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset,
+                with_offset_alias,
+                with_ordinality,
+            } => {
+                let place = array_exprs
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| Expr::Identifier(Ident::new("")));
                 refuse_if(
                     *with_offset || with_offset_alias.is_some() || *with_ordinality,
                     "WITH OFFSET and WITH ORDINALITY are not supported",
@@ -61,23 +70,28 @@ impl Binder<'_> {
                 self.table_arguments(args)?;
                 aliased(open(), alias.as_mut(), vec![function]).map(Some)
             }
-            TableFactor::TableFunction { .. } => refuse("write the function in FROM without TABLE ( )", factor),
-            TableFactor::Pivot { .. } => refuse("PIVOT is not supported: write `sum(x) FILTER (WHERE ...)` for each column", factor),
-            TableFactor::Unpivot { .. } => refuse("UNPIVOT is not supported: write UNION ALL", factor),
+            TableFactor::TableFunction { .. } => {
+                refuse("write the function in FROM without TABLE ( )", factor)
+            }
+            TableFactor::Pivot { .. } => refuse(
+                "PIVOT is not supported: write `sum(x) FILTER (WHERE ...)` for each column",
+                factor,
+            ),
+            TableFactor::Unpivot { .. } => {
+                refuse("UNPIVOT is not supported: write UNION ALL", factor)
+            }
             TableFactor::JsonTable { .. }
             | TableFactor::OpenJsonTable { .. }
             | TableFactor::XmlTable { .. }
             | TableFactor::MatchRecognize { .. }
-            | TableFactor::SemanticView { .. } => refuse("this kind of relation is not supported in FROM", factor),
+            | TableFactor::SemanticView { .. } => {
+                refuse("this kind of relation is not supported in FROM", factor)
+            }
         }
     }
 
     /// Runs `walk` for a derived table, which sees the relations beside it only where it is LATERAL.
-    fn beside<T>(
-        &mut self,
-        lateral: bool,
-        walk: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
+    fn beside<T>(&mut self, lateral: bool, walk: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if lateral {
             return walk(self);
         }
@@ -106,8 +120,14 @@ impl Binder<'_> {
             return Err(SqlError::internal("a relation of another kind"));
         };
         let refused = [
-            (!with_hints.is_empty() || !index_hints.is_empty(), "hints are not supported: leave them out"),
-            (version.is_some(), "FOR SYSTEM_TIME and the like are not supported: choose the snapshot of the session"),
+            (
+                !with_hints.is_empty() || !index_hints.is_empty(),
+                "hints are not supported: leave them out",
+            ),
+            (
+                version.is_some(),
+                "FOR SYSTEM_TIME and the like are not supported: choose the snapshot of the session",
+            ),
             (*with_ordinality, "WITH ORDINALITY is not supported"),
             (!partitions.is_empty(), "PARTITION is not supported: write a condition on time"),
             (json_path.is_some(), "a path behind a table is not supported"),
@@ -178,13 +198,22 @@ impl Binder<'_> {
                 self.constraint(constraint, first, before, lateral, relation)
             }
             JoinOperator::CrossJoin(JoinConstraint::None) => Ok(()),
-            JoinOperator::CrossJoin(_) => refuse("CROSS JOIN takes no condition: write JOIN", place),
+            JoinOperator::CrossJoin(_) => {
+                refuse("CROSS JOIN takes no condition: write JOIN", place)
+            }
             JoinOperator::Semi(_) => refuse("write LEFT SEMI JOIN", place),
             JoinOperator::Anti(_) => refuse("write LEFT ANTI JOIN", place),
-            JoinOperator::CrossApply | JoinOperator::OuterApply => refuse("write JOIN LATERAL instead of APPLY", place),
-            JoinOperator::AsOf { .. } => refuse("ASOF JOIN is not supported yet: take the last row before with `last(value, time)` over the joined range", place),
+            JoinOperator::CrossApply | JoinOperator::OuterApply => {
+                refuse("write JOIN LATERAL instead of APPLY", place)
+            }
+            JoinOperator::AsOf { .. } => refuse(
+                "ASOF JOIN is not supported yet: take the last row before with `last(value, time)` over the joined range",
+                place,
+            ),
             JoinOperator::StraightJoin(_) => refuse("write JOIN instead of STRAIGHT_JOIN", place),
-            JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
+            JoinOperator::ArrayJoin
+            | JoinOperator::LeftArrayJoin
+            | JoinOperator::InnerArrayJoin => {
                 refuse("ARRAY JOIN is not supported: write `unnest(column)`", place)
             }
         }
@@ -199,7 +228,8 @@ impl Binder<'_> {
         place: &TableFactor,
     ) -> Result<()> {
         let sides = |binder: &Self| {
-            let relations = binder.scopes.last().map(|scope| scope.relations.clone()).unwrap_or_default();
+            let relations =
+                binder.scopes.last().map(|scope| scope.relations.clone()).unwrap_or_default();
             let left: Vec<Relation> = relations.get(first..before).unwrap_or_default().to_vec();
             let right: Vec<Relation> = relations.get(before..).unwrap_or_default().to_vec();
             (all(&left), all(&right))
@@ -212,9 +242,13 @@ impl Binder<'_> {
             }
             JoinConstraint::Natural => {
                 let (left, right) = sides(self);
-                let common = left.names.iter().filter(|name| right.names.contains(name) && *name != SEQUENCE);
-                let common: Vec<ObjectName> =
-                    common.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)])).collect();
+                let common = left
+                    .names
+                    .iter()
+                    .filter(|name| right.names.contains(name) && *name != SEQUENCE);
+                let common: Vec<ObjectName> = common
+                    .map(|name| ObjectName::from(vec![Ident::with_quote('"', name)]))
+                    .collect();
                 refuse_if(
                     left.open || right.open || common.is_empty(),
                     "NATURAL JOIN finds no common columns here: write USING (...) or ON",
@@ -235,7 +269,13 @@ const SAMPLE: &str = "TABLESAMPLE and SAMPLE are not supported: every row is rea
 
 /// `unnest(...)` parses as any other function in FROM; the planner has a relation of its own for it.
 fn unnest(factor: &mut TableFactor) {
-    let TableFactor::Table { name, alias, args: Some(TableFunctionArgs { args, settings: None }), .. } = factor else {
+    let TableFactor::Table {
+        name,
+        alias,
+        args: Some(TableFunctionArgs { args, settings: None }),
+        ..
+    } = factor
+    else {
         return;
     };
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return };
@@ -278,7 +318,10 @@ fn using(name: &mut ObjectName, left: &Columns, right: &Columns) -> Result<()> {
         ident.quote_style = Some('"');
         return Ok(());
     }
-    let side = |columns: &Columns| match identifier::find(&ident.value, columns.names.iter().map(String::as_str)) {
+    let side = |columns: &Columns| match identifier::find(
+        &ident.value,
+        columns.names.iter().map(String::as_str),
+    ) {
         Found::One(found) => Ok(found),
         Found::Several(names) => Err(super::ambiguous("column", ident, &names)),
         Found::None => {
@@ -289,7 +332,9 @@ fn using(name: &mut ObjectName, left: &Columns, right: &Columns) -> Result<()> {
     let (left, right) = (side(left)?, side(right)?);
     if left != right {
         return refuse(
-            format!("the column is {left:?} on one side and {right:?} on the other: write ON instead of USING"),
+            format!(
+                "the column is {left:?} on one side and {right:?} on the other: write ON instead of USING"
+            ),
             &place,
         );
     }
@@ -313,7 +358,10 @@ fn aliased(
 pub(super) fn rename(columns: &mut Columns, alias: &mut TableAlias) -> Result<()> {
     let TableAlias { explicit: _, name, columns: renamed, at } = alias;
     if at.is_some() || renamed.iter().any(|column| column.data_type.is_some()) {
-        return Err(at_span(SqlError::refused("types and AT in an alias are not supported"), name.span));
+        return Err(at_span(
+            SqlError::refused("types and AT in an alias are not supported"),
+            name.span,
+        ));
     }
     for (place, column) in renamed.iter_mut().enumerate() {
         column.name.quote_style = Some('"');

@@ -67,7 +67,12 @@ pub(crate) fn user_table<'a>(name: &ObjectName, catalog: &'a Catalog) -> Result<
     let ident = match identifier::parts(name).as_deref() {
         Some([ident]) => *ident,
         Some([schema, ident]) if schema.value.eq_ignore_ascii_case("public") => *ident,
-        _ => return Err(at(SqlError::refused(format!("{name} is no table of this database")), name)),
+        _ => {
+            return Err(at(
+                SqlError::refused(format!("{name} is no table of this database")),
+                name,
+            ));
+        }
     };
     match identifier::find(&ident.value, user_names(catalog)) {
         Found::One(found) => Ok(catalog.get(&found)?),

@@ -37,10 +37,22 @@ impl Binder<'_> {
             pipe_operators,
         } = query;
         let place = &**body;
-        refuse_if(!locks.is_empty(), "FOR UPDATE and FOR SHARE lock nothing here: leave them out", place)?;
-        refuse_if(for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE are not supported", place)?;
+        refuse_if(
+            !locks.is_empty(),
+            "FOR UPDATE and FOR SHARE lock nothing here: leave them out",
+            place,
+        )?;
+        refuse_if(
+            for_clause.is_some(),
+            "FOR XML, FOR JSON and FOR BROWSE are not supported",
+            place,
+        )?;
         refuse_if(settings.is_some(), "SETTINGS are not supported: leave them out", place)?;
-        refuse_if(format_clause.is_some(), "the format of an answer is chosen beside the statement (`--format`)", place)?;
+        refuse_if(
+            format_clause.is_some(),
+            "the format of an answer is chosen beside the statement (`--format`)",
+            place,
+        )?;
         refuse_if(!pipe_operators.is_empty(), "pipe operators are not supported", place)?;
         if let Some(with) = with {
             self.with(with)?;
@@ -81,7 +93,10 @@ impl Binder<'_> {
         for cte in cte_tables {
             let place = cte.alias.name.span;
             if cte.from.is_some() {
-                return Err(at_span(SqlError::refused("FROM behind a query of WITH is not supported"), place));
+                return Err(at_span(
+                    SqlError::refused("FROM behind a query of WITH is not supported"),
+                    place,
+                ));
             }
             if cte.materialized.is_some() {
                 let text = "MATERIALIZED and NOT MATERIALIZED have no effect here: leave them out";
@@ -195,7 +210,8 @@ impl Binder<'_> {
         order_by: Option<&mut OrderBy>,
     ) -> Result<Columns> {
         refuse_clauses(select)?;
-        let Select { projection, from, selection, group_by, having, qualify, distinct, .. } = select;
+        let Select { projection, from, selection, group_by, having, qualify, distinct, .. } =
+            select;
         for table in from.iter_mut() {
             self.table_with_joins(table)?;
         }
@@ -286,7 +302,8 @@ impl Binder<'_> {
                 let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
                     return refuse("`.*` behind an expression is not supported", kind);
                 };
-                let mut parts: Vec<Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).cloned().collect();
+                let mut parts: Vec<Ident> =
+                    name.0.iter().filter_map(ObjectNamePart::as_ident).cloned().collect();
                 let all = self.qualifier(&mut parts)?;
                 *name = ObjectName::from(parts);
                 self.wildcard(options, all, columns)?;
@@ -317,7 +334,7 @@ impl Binder<'_> {
             (opt_rename.is_some(), "`* RENAME` is not supported: name the columns"),
             (opt_alias.is_some(), "`*` with an alias is not supported"),
         ];
-        for (_, text) in refused.into_iter().filter(|(present, _)| *present) {
+        if let Some((_, text)) = refused.into_iter().find(|(present, _)| *present) {
             return Err(at_span(SqlError::refused(text), place));
         }
         let mut hidden = vec![SEQUENCE.to_owned()];
@@ -330,7 +347,12 @@ impl Binder<'_> {
                 }
                 identifier::Found::None if all.open => {}
                 identifier::Found::None => {
-                    return Err(super::unknown(crate::error::Unknown::Column, "column", ident, visible));
+                    return Err(super::unknown(
+                        crate::error::Unknown::Column,
+                        "column",
+                        ident,
+                        visible,
+                    ));
                 }
             }
             Ok(())
@@ -379,7 +401,11 @@ impl Binder<'_> {
 
     pub(super) fn sort(&mut self, exprs: &mut [OrderByExpr]) -> Result<()> {
         for OrderByExpr { expr, options: _, with_fill } in exprs {
-            refuse_if(with_fill.is_some(), "WITH FILL is not supported: write the missing rows out with generate_series and join them", expr)?;
+            refuse_if(
+                with_fill.is_some(),
+                "WITH FILL is not supported: write the missing rows out with generate_series and join them",
+                expr,
+            )?;
             self.expr(expr)?;
         }
         Ok(())
@@ -389,7 +415,10 @@ impl Binder<'_> {
         let walk = |binder: &mut Self| match limit {
             LimitClause::LimitOffset { limit, offset, limit_by } => {
                 if let Some(first) = limit_by.first() {
-                    return refuse("LIMIT ... BY is not supported: write `QUALIFY row_number() OVER (PARTITION BY ...) <= n`", first);
+                    return refuse(
+                        "LIMIT ... BY is not supported: write `QUALIFY row_number() OVER (PARTITION BY ...) <= n`",
+                        first,
+                    );
                 }
                 let offset = offset.as_mut().map(|Offset { value, rows: _ }| value);
                 limit.as_mut().into_iter().chain(offset).try_for_each(|expr| binder.expr(expr))
@@ -439,12 +468,18 @@ fn refuse_clauses(select: &Select) -> Result<()> {
     } = select;
     let refused = [
         (!optimizer_hints.is_empty(), "hints to the optimiser are not supported: leave them out"),
-        (select_modifiers.as_ref().is_some_and(|some| some.is_any_set()), "modifiers of SELECT are not supported: leave them out"),
+        (
+            select_modifiers.as_ref().is_some_and(|some| some.is_any_set()),
+            "modifiers of SELECT are not supported: leave them out",
+        ),
         (top.is_some(), "write `LIMIT n` at the end instead of TOP"),
         (exclude.is_some(), "write `* EXCLUDE (column)`: EXCLUDE belongs to the asterisk"),
         (into.is_some(), "write `CREATE TABLE t AS SELECT ...` instead of SELECT INTO"),
         (!lateral_views.is_empty(), "LATERAL VIEW is not supported: write `unnest(column)`"),
-        (prewhere.is_some(), "write WHERE instead of PREWHERE: conditions are applied as early as they can be"),
+        (
+            prewhere.is_some(),
+            "write WHERE instead of PREWHERE: conditions are applied as early as they can be",
+        ),
         (!connect_by.is_empty(), "CONNECT BY is not supported: write WITH RECURSIVE"),
         (!cluster_by.is_empty(), "CLUSTER BY is not supported"),
         (!distribute_by.is_empty(), "DISTRIBUTE BY is not supported"),
@@ -461,11 +496,19 @@ fn fetch_to_limit(
     place: &SetExpr,
 ) -> Result<()> {
     let Some(Fetch { with_ties, percent, quantity }) = fetch.take() else { return Ok(()) };
-    refuse_if(with_ties || percent, "FETCH takes `FIRST n ROWS ONLY`; WITH TIES and PERCENT are not supported", place)?;
+    refuse_if(
+        with_ties || percent,
+        "FETCH takes `FIRST n ROWS ONLY`; WITH TIES and PERCENT are not supported",
+        place,
+    )?;
     let quantity = quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
     match limit_clause {
         None => {
-            *limit_clause = Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
+            *limit_clause = Some(LimitClause::LimitOffset {
+                limit: Some(quantity),
+                offset: None,
+                limit_by: Vec::new(),
+            });
             Ok(())
         }
         Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => {
@@ -478,7 +521,9 @@ fn fetch_to_limit(
 
 fn refuse_all(order_by: &OrderBy, what: &str) -> Result<()> {
     match order_by.kind {
-        OrderByKind::All(_) => Err(SqlError::refused(format!("{what} is not supported here: name the columns"))),
+        OrderByKind::All(_) => {
+            Err(SqlError::refused(format!("{what} is not supported here: name the columns")))
+        }
         OrderByKind::Expressions(_) => Ok(()),
     }
 }

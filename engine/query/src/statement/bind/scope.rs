@@ -150,12 +150,9 @@ impl Binder<'_> {
             scopes.flat_map(|scope| &scope.relations).filter_map(|one| one.qualifier.last())
         };
         self.column(first).map_err(|error| match error.kind {
-            crate::error::SqlErrorKind::Unknown(_) => unknown(
-                Unknown::Table,
-                "table or alias",
-                first,
-                relations().map(String::as_str),
-            ),
+            crate::error::SqlErrorKind::Unknown(_) => {
+                unknown(Unknown::Table, "table or alias", first, relations().map(String::as_str))
+            }
             _ => error,
         })
     }
