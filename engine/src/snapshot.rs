@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::budget::MemoryBudget;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::last_rows::KeptLastRows;
 use crate::limits::PRODUCER_COUNT_MAX;
 use crate::manifest::{CommitTimes, ProducerState};
 use crate::memtable::Memtable;
@@ -71,6 +73,10 @@ pub struct TableView {
     pub active: Option<Arc<Memtable>>,
     /// Deletions whose rows may still be there.
     pub tombstones: Arc<Vec<Tombstone>>,
+    /// Merges have folded versions or applied deletions up to here, inclusive: no view below it is whole.
+    pub horizon: Sequence,
+    /// The last rows of `segments`, once they were asked for.
+    pub last_rows: Arc<KeptLastRows>,
 }
 
 impl TableView {
@@ -113,6 +119,8 @@ pub struct Snapshot {
     durable: Sequence,
     /// For each length of history, the first sequence that tables with it still serve; empty for the present.
     horizons: Arc<[(i64, Sequence)]>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 impl Snapshot {
@@ -126,6 +134,12 @@ impl Snapshot {
     #[must_use]
     pub fn durable_sequence(&self) -> Sequence {
         self.durable
+    }
+
+    /// The part of the memory budget that reads take grants of.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
     }
 
     /// What it sees.
@@ -167,9 +181,8 @@ impl Snapshot {
     /// `SnapshotExpired` where the snapshot lies below the table's history, or below what a merge has folded.
     pub fn check_kept(&self, schema: &TableSchema) -> Result<()> {
         let policy = self.horizons.iter().find(|(history_ns, _)| *history_ns == schema.history_ns);
-        let table = self.view.table(schema.id);
-        let folded = table.segments.iter().map(|segment| segment.info().tombstones_through);
-        let horizon = folded.chain(policy.map(|(_, first)| *first)).max().unwrap_or_default();
+        let folded = self.view.table(schema.id).horizon;
+        let horizon = folded.max(policy.map(|(_, first)| *first).unwrap_or_default());
         if self.through >= horizon {
             return Ok(());
         }
@@ -178,13 +191,14 @@ impl Snapshot {
 }
 
 /// The one place that publishes: the present view, and how far it counts.
-#[derive(Default)]
 pub struct StateCell {
     inner: RwLock<Inner>,
     /// Held while a batch goes into memtables, and while they freeze: a batch never straddles two.
     insert: Mutex<()>,
     /// When batches were committed.
     times: Mutex<CommitTimes>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 #[derive(Default)]
@@ -210,14 +224,30 @@ pub struct Frozen {
     pub producers: Vec<ProducerState>,
 }
 
+/// What a flush or merge changes of the view.
+#[derive(Clone, Copy)]
+pub struct Install<'a> {
+    /// Segments that come.
+    pub added: &'a [Arc<SegmentHandle>],
+    /// Segments that go.
+    pub removed: &'a [FileId],
+    /// Memtables whose rows are in segments now.
+    pub done: &'a [Arc<Memtable>],
+    /// Whether a tombstone hides nothing any more.
+    pub applied: &'a dyn Fn(&Tombstone) -> bool,
+    /// The horizon of a table, where it moves.
+    pub horizon: Option<(TableId, Sequence)>,
+}
+
 impl StateCell {
-    /// A cell that begins with `view`, of which everything up to `last` is durable.
+    /// A cell that begins with `view`, of which everything up to `last` is durable. Reads take grants of `memory`.
     #[must_use]
     pub fn new(
         view: View,
         last: Sequence,
         producers: BTreeMap<String, ProducerState>,
         times: CommitTimes,
+        memory: Arc<MemoryBudget>,
     ) -> Self {
         let inner = Inner {
             view: Arc::new(view),
@@ -226,7 +256,8 @@ impl StateCell {
             durable: last,
             producers,
         };
-        Self { inner: RwLock::new(inner), insert: Mutex::new(()), times: Mutex::new(times) }
+        let (insert, times) = (Mutex::new(()), Mutex::new(times));
+        Self { inner: RwLock::new(inner), insert, times, memory }
     }
 
     /// Says what is durable, once, at opening.
@@ -239,7 +270,8 @@ impl StateCell {
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
         let (through, durable) = (inner.published, inner.durable);
-        Snapshot { view: Arc::clone(&inner.view), through, durable, horizons: Arc::default() }
+        let (view, memory) = (Arc::clone(&inner.view), Arc::clone(&self.memory));
+        Snapshot { view, through, durable, horizons: Arc::default(), memory }
     }
 
     /// The present view.
@@ -318,14 +350,9 @@ impl StateCell {
         Frozen { tables, through: inner.inserted, catalog, tombstones, producers }
     }
 
-    /// Replaces segments, and drops the memtables and tombstones that `done` and `applied` name, in one step.
-    pub fn install(
-        &self,
-        added: &[Arc<SegmentHandle>],
-        removed: &[FileId],
-        done: &[Arc<Memtable>],
-        applied: &dyn Fn(&Tombstone) -> bool,
-    ) -> Vec<Arc<SegmentHandle>> {
+    /// Shows the outcome of a flush or merge in one step. Returns the segments that are no longer part of the view.
+    pub fn install(&self, install: &Install<'_>) -> Vec<Arc<SegmentHandle>> {
+        let Install { added, removed, done, applied, horizon } = *install;
         let _whole = self.insert.lock();
         let mut inner = self.inner.write();
         let mut next = View::clone(&inner.view);
@@ -336,6 +363,7 @@ impl StateCell {
         tables.dedup();
         for id in tables {
             let mut table = TableView::clone(&next.table(id));
+            let (before, gone_before) = (table.segments.len(), gone.len());
             table.segments.retain(|segment| {
                 let stays = !removed.contains(&segment.info().file_id);
                 if !stays {
@@ -344,10 +372,16 @@ impl StateCell {
                 stays
             });
             table.segments.extend(added.iter().filter(|one| one.info().table == id).cloned());
+            if gone.len() > gone_before || table.segments.len() > before {
+                table.last_rows = table.last_rows.next();
+            }
             table.frozen.retain(|one| !done.iter().any(|done| Arc::ptr_eq(one, done)));
             if table.tombstones.iter().any(applied) {
                 let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();
                 table.tombstones = Arc::new(kept.collect());
+            }
+            if let Some((_, through)) = horizon.filter(|(table, _)| *table == id) {
+                table.horizon = table.horizon.max(through);
             }
             // The rest of a dropped table.
             if table.segments.is_empty() && next.catalog.by_id(id).is_none() {

@@ -18,22 +18,23 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::MemoryBudget;
+use crate::budget::Memory;
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
-pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
+pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
     Batch, FieldType, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema,
     TimeRange,
 };
-use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
+use crate::read::{AggregateRequest, Aggregation, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;
 use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
-    CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
+    CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
+    VerifyReport,
 };
 
 /// A column that a table gains.
@@ -44,6 +45,8 @@ pub enum NewColumn {
     /// A field.
     Field(String, FieldType),
 }
+/// How often a change of tables, or a deletion, is tried on a full disk.
+const CHANGE_TRY_COUNT: usize = 4;
 
 /// An open database. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
@@ -53,7 +56,7 @@ pub struct Db {
 
 struct Inner {
     maintenance: Arc<Maintenance>,
-    budget: Arc<MemoryBudget>,
+    memory: Memory,
     recovery: RecoveryReport,
     jobs: Jobs,
     writable: bool,
@@ -88,7 +91,7 @@ impl Db {
         let jobs = Jobs::start(executor, &opened.maintenance, background);
         let inner = Inner {
             maintenance: opened.maintenance,
-            budget: opened.budget,
+            memory: opened.memory,
             recovery: opened.recovery,
             jobs,
             writable,
@@ -166,13 +169,22 @@ impl Db {
 
     fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
         self.check_writable("change tables")?;
-        self.inner.maintenance.pipeline.submit_change(build)?.wait()
+        let pipeline = &self.inner.maintenance.pipeline;
+        for _ in 1..CHANGE_TRY_COUNT {
+            match pipeline.submit_change(build)?.wait() {
+                // It may have stood behind rows, for which there was no room.
+                Err(error) if error.is_no_space() => {}
+                done => return done,
+            }
+        }
+        pipeline.submit_change(build)?.wait()
     }
 
-    /// Queues a batch; its [`Ticket`] tells when it is committed.
+    /// Queues a batch; its [`Ticket`] tells when it is committed. While memory is full this waits, at most 30 s, or does not
+    /// ([`crate::model::OnPressure`]); it waits for nothing else.
     ///
     /// # Errors
-    /// Those of validation; `Overloaded` while memory is full; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
+    /// Those of validation; `Overloaded` where memory is full, or stays so; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
     #[tracing::instrument(level = "trace", skip_all)]
     pub fn submit(&self, batch: Batch) -> Result<Ticket> {
         self.check_writable("write")?;
@@ -294,7 +306,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Snapshot::aggregate`].
-    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Vec<AggregateRow>> {
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
         self.snapshot().aggregate(request)
     }
 
@@ -333,13 +345,42 @@ impl Db {
         crate::commit::progress(&self.snapshot(), producer)
     }
 
+    /// Follows the log: every durable commit after `from`, in order and once each; first those in the log's files, those of earlier openings
+    /// included, then new ones. A flush lets go of log files whether a tail has read them or not.
+    ///
+    /// # Errors
+    /// `LogTruncated` where the log does not reach back to `from`; `SnapshotLost` for a sequence that was lost with an unsynced log, or lies
+    /// beyond the last; `Closed`; `Corrupt`; `Io`.
+    pub fn tail(&self, from: Sequence) -> Result<Tail> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let maintenance = &self.inner.maintenance;
+        let version = maintenance.manifest.version();
+        let last = maintenance.state.snapshot().sequence();
+        let beyond = (from > last).then_some(last);
+        if let Some(recovered) = version.lost(from).or(beyond) {
+            return Err(Error::SnapshotLost { sequence: from, recovered });
+        }
+        let (pipeline, vfs) =
+            (Arc::clone(&maintenance.pipeline), Arc::clone(&maintenance.target.vfs));
+        Tail::new(pipeline, vfs, version.database_id, from)
+    }
+
+    /// Calls `listener` once when a commit after `after` is durable, or when none will be any more (the database was closed or is poisoned);
+    /// at once where that is so. It may be called with locks held: it must wake somebody and do no more.
+    pub fn on_durable(&self, after: Sequence, listener: impl FnOnce() + Send + 'static) {
+        self.inner.maintenance.pipeline.on_durable(after, Box::new(listener));
+    }
+
     /// Writes all rows in memory to segments.
     ///
     /// # Errors
     /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
     pub fn flush(&self) -> Result<()> {
         self.check_writable("flush")?;
-        self.inner.maintenance.flush().map(|_| ())
+        let maintenance = &self.inner.maintenance;
+        maintenance.flush().map(|_| ()).map_err(|error| maintenance.reserve.explain(error))
     }
 
     /// Flushes, then merges segments as far as they can be, encoded as small as they can be.
@@ -348,11 +389,18 @@ impl Db {
     /// As [`Self::flush`]; `Corrupt` for a damaged segment, which stays.
     pub fn compact(&self) -> Result<CompactReport> {
         self.check_writable("compact")?;
-        self.inner.maintenance.flush()?;
-        self.inner.maintenance.compact(true)
+        let maintenance = &self.inner.maintenance;
+        let mut flushed = maintenance.flush();
+        if flushed.as_ref().is_err_and(Error::is_no_space) {
+            // Merging what is there may give the room.
+            let _ = maintenance.compact(true);
+            flushed = maintenance.flush();
+        }
+        let done = flushed.and_then(|_| maintenance.compact(true));
+        done.map_err(|error| maintenance.reserve.explain(error))
     }
 
-    /// Figures.
+    /// Figures. Reads the segments' dictionaries, to count series.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let maintenance = &self.inner.maintenance;
@@ -367,6 +415,7 @@ impl Db {
         let memtables = snapshot.view().tables.values();
         let memtables = memtables.flat_map(|table| table.memtables());
         let version = maintenance.manifest.version();
+        let memory = &self.inner.memory;
         Stats {
             tables,
             database_id: format!("{:032x}", version.database_id),
@@ -375,8 +424,15 @@ impl Db {
             log_file_count,
             log_bytes,
             memtable_bytes: memtables.map(|one| one.stats().memory_bytes as u64).sum(),
-            memory_used_bytes: self.inner.budget.used_bytes() as u64,
-            memory_limit_bytes: self.inner.budget.limit_bytes() as u64,
+            memory_used_bytes: memory.whole.used_bytes() as u64,
+            memory_peak_bytes: memory.whole.peak_bytes() as u64,
+            memory_limit_bytes: memory.whole.limit_bytes() as u64,
+            memory_by_user: MemoryByUser {
+                rows_bytes: memory.rows.used_bytes() as u64,
+                reads_bytes: memory.reads.used_bytes() as u64,
+                flush_bytes: memory.flush.used_bytes() as u64,
+                merges_bytes: memory.merges.used_bytes() as u64,
+            },
             manifest_number: version.number,
             poisoned: maintenance.pipeline.poisoned(),
         }
@@ -405,10 +461,13 @@ impl Inner {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
+        let pipeline = &self.maintenance.pipeline;
+        let closed = if self.writable { pipeline.close() } else { Ok(()) };
+        pipeline.end();
         self.jobs.stop();
         // A flush or merge that another thread asked for ends before the lock is let go, and none begins.
-        let _one = self.maintenance.one.lock();
+        let _flushing = self.maintenance.flushing.lock();
+        let _merging = self.maintenance.merging.lock();
         if self.writable {
             // What is left is collected by the next opening.
             let _ = self.maintenance.collect();
@@ -439,7 +498,6 @@ fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
         stats.row_count += info.row_count;
         stats.segment_count += 1;
         stats.segment_bytes += info.len_bytes;
-        stats.series_count += u64::from(info.series_count);
     }
     for memtable in table.memtables() {
         let found = memtable.stats();
@@ -449,8 +507,8 @@ fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
         }
         stats.row_count += found.row_count;
         stats.memory_rows += found.row_count;
-        stats.series_count += found.series_count;
     }
     stats.tombstone_count = table.tombstones.len() as u64;
+    stats.series_count = snapshot.series_count(name).ok();
     stats
 }

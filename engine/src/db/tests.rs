@@ -1,7 +1,10 @@
 //! The handle from end to end on a simulated disk.
 
 mod background;
+mod beside;
 mod damage;
+mod full_disk;
+mod memory;
 mod opening;
 
 use std::sync::Arc;

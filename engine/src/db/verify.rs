@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::maintain::Maintenance;
 use super::outcome::{DamagedPart, VerifyReport};
+use crate::catalog::Catalog;
 use crate::commit::log_folder;
 use crate::error::{Error, Result};
 use crate::format::names;
-use crate::manifest::{CommitTimes, Manifest};
+use crate::manifest::{CommitTimes, Manifest, Version};
 use crate::model::{ColumnId, TimeRange};
 use crate::segment::{self, BlockId};
 use crate::vfs::OpenMode;
@@ -15,21 +16,34 @@ use crate::wal::{self, Record};
 
 pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
-    // The log must not be cut short while it is read.
-    let _one = maintenance.one.lock();
-    verify_manifest(maintenance, &mut report)?;
-    verify_log(maintenance, &mut report)?;
-    verify_segments(maintenance, &mut report);
+    {
+        // The log must not be cut short while it is read, nor old edits be collected.
+        let _flushing = maintenance.flushing.lock();
+        {
+            let _installing = maintenance.installing.lock();
+            verify_manifest(maintenance, &mut report)?;
+        }
+        verify_log(maintenance, &mut report)?;
+    }
+    // The files of these segments stay as long as the view is held.
+    let (version, view) = maintenance.present();
+    verify_segments(maintenance, &version, &view.catalog, &mut report);
     Ok(report)
 }
 
 fn part(error: &Error) -> DamagedPart {
     let path = match error {
         Error::Corrupt(found) => found.path.clone(),
-        Error::Io { path, .. } | Error::UnsupportedVersion { path, .. } => path.clone(),
+        Error::Io { path, .. }
+        | Error::UnsupportedVersion { path, .. }
+        | Error::UnsupportedFeature { path, .. } => path.clone(),
         _ => std::path::PathBuf::new(),
     };
-    DamagedPart { path, table: None, column: None, range: None, detail: error.to_string() }
+    let offset = match error {
+        Error::Corrupt(found) => Some(found.offset),
+        _ => None,
+    };
+    DamagedPart { offset, ..DamagedPart::of_file(path, error.to_string()) }
 }
 
 fn count_file(maintenance: &Maintenance, path: &std::path::Path, report: &mut VerifyReport) {
@@ -98,9 +112,12 @@ fn verify_log(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()
     Ok(())
 }
 
-fn verify_segments(maintenance: &Maintenance, report: &mut VerifyReport) {
-    let version = maintenance.manifest.version();
-    let catalog = Arc::clone(&maintenance.state.view().catalog);
+fn verify_segments(
+    maintenance: &Maintenance,
+    version: &Version,
+    catalog: &Catalog,
+    report: &mut VerifyReport,
+) {
     let target = &maintenance.target;
     for info in version.all_segments() {
         report.file_count += 1;
@@ -119,11 +136,17 @@ fn verify_segments(maintenance: &Maintenance, report: &mut VerifyReport) {
                     }
                     other => other.to_string(),
                 });
+                // Damage that no rows can be named for may concern all of the segment.
+                let (first, last) = damage.times.unwrap_or((info.min_time, info.max_time));
                 report.damage.push(DamagedPart {
                     path: damage.path,
                     table: schema.map(|schema| schema.name.clone()),
                     column,
-                    range: damage.times.map(|(first, last)| TimeRange::inclusive(first, last)),
+                    range: Some(TimeRange::inclusive(first, last)),
+                    offset: Some(damage.offset),
+                    row_group: damage.group,
+                    page: damage.page,
+                    series: damage.series,
                     detail: format!("{} at byte {}: {}", damage.what, damage.offset, damage.detail),
                 });
             },

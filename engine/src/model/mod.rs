@@ -15,9 +15,9 @@ mod window;
 pub use crate::sequence::Sequence;
 pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
-    Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
+    OnPressure, Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
-pub use chunk::RowChunk;
+pub use chunk::{RowChunk, SeriesRows};
 pub use column::{Column, ColumnData};
 pub use predicate::{Comparison, FieldFilter, Predicate, TagFilter};
 pub use rows::{FieldValues, Rows};

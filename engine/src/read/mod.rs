@@ -4,14 +4,16 @@ mod aggregate;
 mod batch;
 mod filter;
 mod latest;
+mod memory;
 mod part;
 mod plan;
 mod scan;
+mod series;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use aggregate::{AggregateFunction, AggregateRequest, AggregateRow, Bucket};
+pub use aggregate::{AggregateBatch, AggregateFunction, AggregateRequest, Aggregation, Bucket};
 pub use batch::{ScanBatch, SeriesRun};
 pub use filter::{BoundFilter, compare_f64};
 pub use part::{ScanPart, ScanStats};
