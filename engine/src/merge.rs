@@ -13,7 +13,7 @@ const CHUNK_ROWS: usize = 16 << 10;
 const CHECK_ROWS: usize = 256;
 
 /// Rows of one series from one place, ascending by (time, sequence, position in the batch).
-pub trait RowSource {
+pub trait RowSource: Send {
     /// The next rows; none at the end. Chunks are not empty.
     ///
     /// # Errors
