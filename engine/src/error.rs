@@ -210,6 +210,16 @@ pub enum Error {
         /// Which horizon or drop passed it.
         detail: String,
     },
+    /// A tail of the log asks for records that a flush has let go of.
+    #[error(
+        "the log no longer has what follows {after}, it begins with {oldest}; take a full copy, then follow the log from there"
+    )]
+    LogTruncated {
+        /// The last commit that the tail has.
+        after: Sequence,
+        /// The first commit that the log still has, or will have next.
+        oldest: Sequence,
+    },
     /// The database was opened read-only.
     #[error("the database was opened read-only; open it for writing to {0}")]
     ReadOnly(&'static str),
@@ -244,6 +254,7 @@ impl Error {
             Self::UnknownTable { .. }
             | Self::UnknownColumn { .. }
             | Self::SnapshotExpired { .. }
+            | Self::LogTruncated { .. }
             | Self::SnapshotLost { .. } => ErrorKind::NotFound,
             Self::TableExists(_)
             | Self::SequenceGap { .. }

@@ -71,6 +71,8 @@ pub struct TableView {
     pub active: Option<Arc<Memtable>>,
     /// Deletions whose rows may still be there.
     pub tombstones: Arc<Vec<Tombstone>>,
+    /// Merges have folded versions or applied deletions up to here, inclusive: no view below it is whole.
+    pub horizon: Sequence,
 }
 
 impl TableView {
@@ -167,9 +169,8 @@ impl Snapshot {
     /// `SnapshotExpired` where the snapshot lies below the table's history, or below what a merge has folded.
     pub fn check_kept(&self, schema: &TableSchema) -> Result<()> {
         let policy = self.horizons.iter().find(|(history_ns, _)| *history_ns == schema.history_ns);
-        let table = self.view.table(schema.id);
-        let folded = table.segments.iter().map(|segment| segment.info().tombstones_through);
-        let horizon = folded.chain(policy.map(|(_, first)| *first)).max().unwrap_or_default();
+        let folded = self.view.table(schema.id).horizon;
+        let horizon = folded.max(policy.map(|(_, first)| *first).unwrap_or_default());
         if self.through >= horizon {
             return Ok(());
         }
@@ -208,6 +209,21 @@ pub struct Frozen {
     pub tombstones: Vec<Tombstone>,
     /// The producers as of `through`, by id.
     pub producers: Vec<ProducerState>,
+}
+
+/// What a flush or merge changes of the view.
+#[derive(Clone, Copy)]
+pub struct Install<'a> {
+    /// Segments that come.
+    pub added: &'a [Arc<SegmentHandle>],
+    /// Segments that go.
+    pub removed: &'a [FileId],
+    /// Memtables whose rows are in segments now.
+    pub done: &'a [Arc<Memtable>],
+    /// Whether a tombstone hides nothing any more.
+    pub applied: &'a dyn Fn(&Tombstone) -> bool,
+    /// The horizon of a table, where it moves.
+    pub horizon: Option<(TableId, Sequence)>,
 }
 
 impl StateCell {
@@ -318,14 +334,9 @@ impl StateCell {
         Frozen { tables, through: inner.inserted, catalog, tombstones, producers }
     }
 
-    /// Replaces segments, and drops the memtables and tombstones that `done` and `applied` name, in one step.
-    pub fn install(
-        &self,
-        added: &[Arc<SegmentHandle>],
-        removed: &[FileId],
-        done: &[Arc<Memtable>],
-        applied: &dyn Fn(&Tombstone) -> bool,
-    ) -> Vec<Arc<SegmentHandle>> {
+    /// Shows the outcome of a flush or merge in one step. Returns the segments that are no longer part of the view.
+    pub fn install(&self, install: &Install<'_>) -> Vec<Arc<SegmentHandle>> {
+        let Install { added, removed, done, applied, horizon } = *install;
         let _whole = self.insert.lock();
         let mut inner = self.inner.write();
         let mut next = View::clone(&inner.view);
@@ -348,6 +359,9 @@ impl StateCell {
             if table.tombstones.iter().any(applied) {
                 let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();
                 table.tombstones = Arc::new(kept.collect());
+            }
+            if let Some((_, through)) = horizon.filter(|(table, _)| *table == id) {
+                table.horizon = table.horizon.max(through);
             }
             // The rest of a dropped table.
             if table.segments.is_empty() && next.catalog.by_id(id).is_none() {

@@ -13,6 +13,7 @@ use chronolith_engine::model::{Sequence, TableOptions, Value};
 use chronolith_engine::vfs::sim::{CrashChoice, IoCall, IoOp, SimVfs};
 use parking_lot::Mutex;
 
+use crate::beside::Beside;
 use crate::check::{self, Outcome};
 use crate::dice::Dice;
 use crate::executor::LabelledExecutor;
@@ -54,6 +55,8 @@ pub struct Tally {
     pub kills: u64,
     /// Openings in all.
     pub opens: u64,
+    /// Flushes, and steps of jobs, in the middle of a flush or merge.
+    pub beside: u64,
 }
 
 impl Tally {
@@ -71,6 +74,7 @@ impl Tally {
         }
         self.kills += other.kills;
         self.opens += other.opens;
+        self.beside += other.beside;
     }
 
     /// Distinct images.
@@ -97,7 +101,12 @@ impl fmt::Display for Tally {
         }
         let [one, two, three] = self.depths;
         writeln!(f, "{:<10} {total:>8}  distinct; by depth {one}, {two}, {three}", "total")?;
-        write!(f, "beside them {} disks of killed processes; {} openings", self.kills, self.opens)
+        writeln!(
+            f,
+            "beside them {} disks of killed processes; {} openings",
+            self.kills, self.opens
+        )?;
+        write!(f, "{} flushes and steps in the middle of a flush or merge", self.beside)
     }
 }
 
@@ -157,9 +166,15 @@ impl Recorder {
         })
     }
 
-    fn install(self: &Arc<Self>, vfs: &SimVfs) {
+    fn install(self: &Arc<Self>, vfs: &SimVfs, beside: Option<Arc<Beside>>) {
         let recorder = Arc::clone(self);
-        vfs.set_observer(Some(Arc::new(move |vfs, call| recorder.at(vfs, &call))));
+        vfs.set_observer(Some(Arc::new(move |vfs, call| {
+            // Before, with nothing of the recorder's held: what happens beside is recorded too.
+            if let Some(beside) = &beside {
+                beside.at(&call);
+            }
+            recorder.at(vfs, &call);
+        })));
     }
 
     fn phase(&self, call: &IoCall, state: &mut RecorderState) -> Phase {
@@ -291,6 +306,7 @@ pub fn workload(seed: u64, plan: Plan, tally: &mut Tally) -> Result<(), Box<Fail
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = drive(&mut world, plan, tally);
     world.vfs.set_observer(None);
+    tally.beside += world.beside.count();
     let trace = std::mem::take(&mut world.trace);
     outcome.map_err(|text| Box::new(Failure { seed, text, trace }))
 }
@@ -299,6 +315,7 @@ fn drive(world: &mut World, plan: Plan, tally: &mut Tally) -> Outcome {
     let recorder: Arc<Mutex<Option<Arc<Recorder>>>> = Arc::default();
     let (slot, ledger) = (Arc::clone(&recorder), Arc::clone(&world.ledger));
     let merging = Arc::clone(&world.merging);
+    let beside = Arc::clone(&world.beside);
     let seed = world.setup.seed;
     let mut opens = 0;
     world.on_open = Some(Box::new(move |vfs, db, run| {
@@ -308,7 +325,7 @@ fn drive(world: &mut World, plan: Plan, tally: &mut Tally) -> Outcome {
         new.merging = Arc::clone(&merging);
         let new = Arc::new(new);
         *new.db.lock() = Some(db.clone());
-        new.install(vfs);
+        new.install(vfs, Some(Arc::clone(&beside)));
         *slot.lock() = Some(new);
     }));
     let slot = Arc::clone(&recorder);
@@ -380,7 +397,7 @@ fn examine(
     }
     let recorder = records.then(|| {
         let recorder = Recorder::new(&run, &ledger, true, plan.random_count, dice.bits());
-        recorder.install(&capture.image);
+        recorder.install(&capture.image, None);
         recorder
     });
     let inner = Inner { run, ledger, recorder: recorder.clone() };

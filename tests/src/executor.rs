@@ -28,6 +28,14 @@ impl LabelledExecutor {
     }
 }
 
+impl LabelledExecutor {
+    /// The names of the jobs on the stack, outermost first.
+    #[must_use]
+    pub fn stack(&self) -> Vec<&'static str> {
+        self.running.lock().clone()
+    }
+}
+
 struct Labelled {
     name: &'static str,
     job: Arc<dyn Job>,

@@ -9,6 +9,7 @@
     reason = "only tests use this crate, and a panic is how a test fails"
 )]
 
+pub mod beside;
 pub mod check;
 pub mod crash;
 pub mod damage;

@@ -15,6 +15,7 @@ use chronolith_engine::vfs::sim::{CrashChoice, SimVfs};
 use chronolith_engine::{Db, Environment, Options};
 use parking_lot::Mutex;
 
+use crate::beside::Beside;
 use crate::check::{self, Outcome};
 use crate::crash::Failure;
 use crate::dice::Dice;
@@ -236,6 +237,8 @@ pub struct World {
     pub on_close: Option<CloseHook>,
     /// Whether an explicit merge runs.
     pub merging: Arc<AtomicBool>,
+    /// What happens in the middle of flushes and merges.
+    pub beside: Arc<Beside>,
     /// Whether the database was poisoned before the present operation.
     pub poisoned: bool,
     queued: Vec<(u64, Ticket)>,
@@ -248,19 +251,21 @@ impl World {
     #[must_use]
     pub fn new(setup: Setup, profile: Profile) -> Self {
         let vfs = SimVfs::new(setup.seed);
+        let (ledger, merging) = (Arc::default(), Arc::default());
         Self {
+            beside: Beside::new(setup.seed, profile, &ledger, &merging),
             setup,
             profile,
             vfs,
             clock: Arc::new(ManualClock::at(START_NS)),
             run: Arc::new(LabelledExecutor::new(setup.seed)),
             db: None,
-            ledger: Arc::default(),
+            ledger,
             dice: Dice::new(setup.seed.wrapping_add(77)),
             trace: Vec::new(),
             on_open: None,
             on_close: None,
-            merging: Arc::default(),
+            merging,
             poisoned: false,
             queued: Vec::new(),
             kept: Vec::new(),
@@ -285,6 +290,9 @@ impl World {
         let db = Db::open(options)?;
         if let Some(hook) = &mut self.on_open {
             hook(&self.vfs, &db, &self.run);
+        } else if !self.profile.fails {
+            let beside = Arc::clone(&self.beside);
+            self.vfs.set_observer(Some(Arc::new(move |_, call| beside.at(&call))));
         }
         self.db = Some(db);
         self.poisoned = false;
@@ -300,7 +308,13 @@ impl World {
         let model = Arc::clone(self.ledger.lock().last());
         let op = ops::next(&model, self.profile, &mut self.dice);
         self.trace.push(format!("{op:?}"));
-        self.apply(op)?;
+        // Where what happens beside may wait for what is on the stack, nothing does.
+        let apart = matches!(op, Op::Compact | Op::Steps(_) | Op::Timers) && !self.profile.fails;
+        self.beside.allow(apart.then(|| (self.db(), Arc::clone(&self.run))));
+        let outcome = self.apply(op);
+        self.beside.allow(None);
+        self.beside.report(&mut self.trace)?;
+        outcome?;
         self.settle()
     }
 

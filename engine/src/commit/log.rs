@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::tail::LogPlace;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::names;
@@ -84,6 +85,20 @@ impl Log {
             commit_time_ns,
             clock_behind_ns: 0,
         })
+    }
+
+    /// The files, oldest first, with what a reader needs to follow them; those without records are left out.
+    pub(super) fn places(&self) -> Vec<LogPlace> {
+        let place = |number, path: &std::path::Path, last| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let (_, file_id) = names::parse_log_file(name)?;
+            Some(LogPlace { number, file_id, path: path.to_path_buf(), last })
+        };
+        let closed = self.closed.iter().filter(|file| file.last.is_some());
+        let closed = closed.filter_map(|file| place(file.number, &file.path, file.last));
+        let active = self.writer.as_ref();
+        let active = active.and_then(|one| place(one.header().number, one.path(), None));
+        closed.chain(active).collect()
     }
 
     /// The last sequence that was given.

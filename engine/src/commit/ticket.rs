@@ -1,6 +1,9 @@
 //! A submitted batch's receipt. Dropping it cancels nothing.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -62,7 +65,8 @@ impl Failure {
 
 /// What the pipeline tells of one batch.
 pub(super) type Told = std::result::Result<WriteOutcome, Failure>;
-type Listener = Box<dyn FnOnce() + Send>;
+/// Is called once, and wakes somebody.
+pub(super) type Listener = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(super) struct Cell {
@@ -114,11 +118,14 @@ impl Drop for Duty {
     }
 }
 
-/// The receipt of a submitted batch.
+/// The receipt of a submitted batch. Wait for it with [`Ticket::wait`], or as a future, in any runtime: the commit job then sees to the
+/// batch at once.
 pub struct Ticket {
     pub(super) cell: Arc<Cell>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) repeats: bool,
+    /// Who is woken when the batch is done, once the ticket was polled as a future.
+    pub(super) waker: Option<Arc<Mutex<Option<Waker>>>>,
 }
 
 impl Ticket {
@@ -146,5 +153,25 @@ impl Ticket {
     fn outcome(&self, told: Told) -> Result<WriteOutcome> {
         let outcome = told.map_err(|failure| failure.error())?;
         Ok(WriteOutcome { already_applied: outcome.already_applied || self.repeats, ..outcome })
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<WriteOutcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = Some(context.waker().clone());
+        if let Some(slot) = &self.waker {
+            *slot.lock() = waker;
+        } else {
+            let slot = Arc::new(Mutex::new(waker));
+            self.waker = Some(Arc::clone(&slot));
+            self.on_done(move || {
+                let waker = slot.lock().take();
+                waker.into_iter().for_each(Waker::wake);
+            });
+        }
+        // After the waker is in place, or a batch that is done in between would wake nobody.
+        self.cell.told().map_or(Poll::Pending, |told| Poll::Ready(self.outcome(told)))
     }
 }

@@ -20,7 +20,7 @@ impl Job for CommitJob {
 
     fn on_panic(&self, message: &str) {
         if let Some(pipeline) = self.0.upgrade() {
-            pipeline.poison(&format!("the commit job panicked: {message}"));
+            pipeline.abandon(&format!("the commit job panicked: {message}"));
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::flush::{self, SegmentTarget};
 use crate::format::names;
 use crate::manifest::{Change, Manifest, Version};
-use crate::model::{FileId, Sequence, TableSchema};
-use crate::snapshot::{Frozen, SegmentHandle, StateCell};
-use crate::tombstone::Tombstone;
+use crate::model::{FileId, Sequence, TableId, TableSchema};
+use crate::segment::SegmentInfo;
+use crate::snapshot::{Frozen, Install, SegmentHandle, StateCell, View};
 
 /// The owner of background work on files.
 pub(super) struct Maintenance {
@@ -33,8 +33,13 @@ pub(super) struct Maintenance {
     pub clock: Arc<dyn Clock>,
     /// Segments in a window at which they are merged.
     pub compact_segment_count: usize,
-    /// One flush or merge at a time.
-    pub one: Mutex<()>,
+    /// One flush at a time; held over its I/O. Only who holds it moves the log's floor.
+    pub flushing: Mutex<()>,
+    /// One merge at a time; held over its I/O, while flushes go on.
+    pub merging: Mutex<()>,
+    /// Held while an edit that changes segments is made and shown to readers, and not over the writing of segments
+    /// (docs/decisions/0022-flush-beside-merge.md).
+    pub installing: Mutex<()>,
     /// Segments that are no longer part of the database, but perhaps of a snapshot.
     pub garbage: Mutex<Vec<Arc<SegmentHandle>>>,
 }
@@ -46,10 +51,28 @@ impl Maintenance {
     /// `Io`: the rows stay in memory and log, a retry is safe. `Poisoned`.
     #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn flush(&self) -> Result<bool> {
-        let _one = self.one.lock();
+        let _flushing = self.flushing.lock();
         self.pipeline.check_open()?;
         let frozen = self.pipeline.freeze()?;
+        let added = self.write_frozen(&frozen)?;
+        // No merge moves the marks that are looked at here.
         let version = self.manifest.version();
+        let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
+        if nothing {
+            // Log files of earlier openings may have stayed, whose rows are all in segments.
+            let floor = self.pipeline.log_floor(frozen.through);
+            if floor > version.log_floor {
+                self.commit(&[Change::LogFloor(floor)])?;
+                self.pipeline.truncate_log(floor)?;
+            }
+            return Ok(false);
+        }
+        self.install_flush(frozen, added)?;
+        self.pipeline.memory_freed();
+        Ok(true)
+    }
+
+    fn write_frozen(&self, frozen: &Frozen) -> Result<Vec<SegmentInfo>> {
         let mut added = Vec::new();
         for (table, memtables) in frozen.tables.iter().filter(|(_, some)| !some.is_empty()) {
             // The rows of a table that was dropped meanwhile go with it.
@@ -62,28 +85,14 @@ impl Maintenance {
                 }
             }
         }
-        let nothing = added.is_empty() && frozen.through <= version.catalog_sequence;
-        if nothing {
-            // Log files of earlier openings may have stayed, whose rows are all in segments.
-            let floor = self.pipeline.log_floor(frozen.through);
-            if floor > version.log_floor {
-                self.commit(&[Change::LogFloor(floor)])?;
-                self.pipeline.truncate_log(floor)?;
-            }
-            return Ok(false);
-        }
-        self.install_flush(&version, frozen, added)?;
-        self.pipeline.memory_freed();
-        Ok(true)
+        Ok(added)
     }
 
-    fn install_flush(
-        &self,
-        version: &Version,
-        frozen: Frozen,
-        added: Vec<crate::segment::SegmentInfo>,
-    ) -> Result<()> {
+    fn install_flush(&self, frozen: Frozen, added: Vec<SegmentInfo>) -> Result<()> {
         let added: Vec<Arc<_>> = added.into_iter().map(Arc::new).collect();
+        let times = self.append_times()?;
+        let installing = self.installing.lock();
+        let version = self.manifest.version();
         let removed: Vec<FileId> = version
             .all_segments()
             .filter(|segment| frozen.catalog.by_id(segment.table).is_none())
@@ -99,21 +108,28 @@ impl Maintenance {
                 changes.push(Change::FlushedThrough { table: *table, through: frozen.through });
             }
         }
-        changes.extend(tombstone_changes(version, &frozen));
+        changes.extend(tombstone_changes(&version, &frozen));
         let producers =
             frozen.producers.iter().filter(|one| !one.id.starts_with(IMPORT_PREFIX)).cloned();
         let producers: Vec<_> = producers.collect();
         if producers != *version.producers {
             changes.push(Change::Producers(Arc::new(producers)));
         }
-        changes.extend(self.append_times()?.map(Change::CommitTimes));
+        changes.extend(times.map(Change::CommitTimes));
         if floor > version.log_floor {
             changes.push(Change::LogFloor(floor));
         }
         self.commit_or_remove(&changes, &added)?;
         let handles: Vec<_> = added.into_iter().map(|info| self.handle(info)).collect();
         let done: Vec<_> = frozen.tables.iter().flat_map(|(_, some)| some.clone()).collect();
-        let gone = self.state.install(&handles, &removed, &done, &|_| false);
+        let gone = self.state.install(&Install {
+            added: &handles,
+            removed: &removed,
+            done: &done,
+            applied: &|_| false,
+            horizon: None,
+        });
+        drop(installing);
         self.garbage.lock().extend(gone);
         self.pipeline.truncate_log(floor)?;
         self.collect()
@@ -145,7 +161,7 @@ impl Maintenance {
     fn commit_or_remove(
         &self,
         changes: &[Change],
-        added: &[Arc<crate::segment::SegmentInfo>],
+        added: &[Arc<SegmentInfo>],
     ) -> Result<Arc<Version>> {
         self.commit(changes).inspect_err(|error| {
             if matches!(error, Error::Io { .. }) {
@@ -155,7 +171,7 @@ impl Maintenance {
         })
     }
 
-    fn handle(&self, info: Arc<crate::segment::SegmentInfo>) -> Arc<SegmentHandle> {
+    fn handle(&self, info: Arc<SegmentInfo>) -> Arc<SegmentHandle> {
         let (vfs, folder) = (Arc::clone(&self.target.vfs), self.target.folder.clone());
         SegmentHandle::new(vfs, folder, self.target.database_id, info)
     }
@@ -171,9 +187,9 @@ impl Maintenance {
         let catalog = Arc::clone(&self.state.view().catalog);
         for schema in catalog.tables() {
             for plan in self.plans(schema, settle) {
-                let _one = self.one.lock();
+                let _merging = self.merging.lock();
                 self.pipeline.check_open()?;
-                if let Err(error) = self.merge(schema, &plan, &mut report) {
+                if let Err(error) = self.merge(schema.id, &plan, &mut report) {
                     tracing::warn!(%error, table = %schema.name, "segments could not be merged");
                     failed.get_or_insert(error);
                 }
@@ -209,16 +225,23 @@ impl Maintenance {
         old.min(published)
     }
 
-    fn merge(&self, schema: &TableSchema, plan: &Plan, report: &mut CompactReport) -> Result<()> {
-        let version = self.manifest.version();
-        let present = |input: &Arc<_>| version.segments_of(schema.id).contains(input);
-        if !plan.inputs.iter().all(present) {
-            // Another job was faster.
+    /// The manifest's version and the view of one moment: every segment of the one is in the other.
+    pub(super) fn present(&self) -> (Arc<Version>, Arc<View>) {
+        let _installing = self.installing.lock();
+        (self.manifest.version(), self.state.view())
+    }
+
+    fn merge(&self, table: TableId, plan: &Plan, report: &mut CompactReport) -> Result<()> {
+        let (version, view) = self.present();
+        // The schema of now: a flush may have brought segments with columns that came after the plan's tables were listed.
+        let Some(schema) = view.catalog.by_id(table) else { return Ok(()) };
+        if !has_all(&version, table, plan) {
+            // Another merge was faster, or the table was dropped.
             return Ok(());
         }
-        let table = self.state.view().table(schema.id);
+        let table = view.table(table);
         let named = |handle: &&Arc<SegmentHandle>| plan.inputs.contains(handle.info());
-        let readers = table
+        let readers: Vec<_> = table
             .segments
             .iter()
             .filter(named)
@@ -238,25 +261,36 @@ impl Maintenance {
                 horizon,
             },
         )?;
-        let merged = merged.map(Arc::new);
+        // Where no row is left, no segment says what became of them.
+        let folded = merged.as_ref().map_or(horizon, |info| info.tombstones_through);
+        self.install_merge(schema.id, plan, merged.map(Arc::new), folded, report)
+    }
+
+    /// Installs `merged` in the place of the plan's inputs. What else is there may have changed since the merge began.
+    fn install_merge(
+        &self,
+        table: TableId,
+        plan: &Plan,
+        merged: Option<Arc<SegmentInfo>>,
+        folded: Sequence,
+        report: &mut CompactReport,
+    ) -> Result<()> {
+        let installing = self.installing.lock();
+        let version = self.manifest.version();
+        if !has_all(&version, table, plan) {
+            // The table was dropped, and a flush took its segments out.
+            let merged: Vec<_> = merged.iter().map(|info| info.as_ref().clone()).collect();
+            self.target.remove(&merged);
+            return Ok(());
+        }
         let removed: Vec<FileId> = plan.inputs.iter().map(|input| input.file_id).collect();
         let mut changes: Vec<Change> = merged.iter().cloned().map(Change::SegmentAdded).collect();
         changes.extend(removed.iter().copied().map(Change::SegmentRemoved));
-        let kept = version.segments_of(schema.id).iter().filter(|one| !plan.inputs.contains(one));
-        let kept: Vec<_> = kept.chain(&merged).cloned().collect();
-        let flushed = version.flushed_through(schema.id);
-        let mut applied: Vec<Sequence> = version
-            .tombstones_of(schema.id)
-            .iter()
-            .filter(|one| compaction::removable(one, kept.iter(), flushed))
-            .map(|one| one.sequence)
-            .collect();
-        applied.dedup();
-        changes.extend(
-            applied
-                .iter()
-                .map(|sequence| Change::TombstoneRemoved { table: schema.id, sequence: *sequence }),
-        );
+        let horizon = (folded > version.horizon(table)).then_some((table, folded));
+        changes.extend(horizon.map(|(table, through)| Change::Horizon { table, through }));
+        let applied = applied_tombstones(&version, table, plan, merged.as_ref());
+        let removal = |sequence: &Sequence| Change::TombstoneRemoved { table, sequence: *sequence };
+        changes.extend(applied.iter().map(removal));
         let added: Vec<_> = merged.iter().cloned().collect();
         self.commit_or_remove(&changes, &added)?;
         report.segments_before += plan.inputs.len() as u64;
@@ -264,9 +298,14 @@ impl Maintenance {
         report.segments_after += u64::from(merged.is_some());
         report.bytes_after += merged.as_ref().map_or(0, |info| info.len_bytes);
         let handles: Vec<_> = merged.into_iter().map(|info| self.handle(info)).collect();
-        let is_applied =
-            |one: &Tombstone| one.table == schema.id && applied.contains(&one.sequence);
-        let gone = self.state.install(&handles, &removed, &[], &is_applied);
+        let gone = self.state.install(&Install {
+            added: &handles,
+            removed: &removed,
+            done: &[],
+            applied: &|one| one.table == table && applied.contains(&one.sequence),
+            horizon,
+        });
+        drop(installing);
         self.garbage.lock().extend(gone);
         Ok(())
     }
@@ -297,6 +336,30 @@ impl Maintenance {
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// Whether every input of `plan` is still part of the database.
+fn has_all(version: &Version, table: TableId, plan: &Plan) -> bool {
+    plan.inputs.iter().all(|input| version.segments_of(table).contains(input))
+}
+
+/// Sequences of the tombstones that hide nothing any more once `merged` has taken the place of the plan's inputs.
+fn applied_tombstones(
+    version: &Version,
+    table: TableId,
+    plan: &Plan,
+    merged: Option<&Arc<SegmentInfo>>,
+) -> Vec<Sequence> {
+    let kept = version.segments_of(table).iter().filter(|one| !plan.inputs.contains(one));
+    let kept: Vec<_> = kept.chain(merged).cloned().collect();
+    let flushed = version.flushed_through(table);
+    let tombstones = version.tombstones_of(table).iter();
+    let mut applied: Vec<Sequence> = tombstones
+        .filter(|one| compaction::removable(one, kept.iter(), flushed))
+        .map(|one| one.sequence)
+        .collect();
+    applied.dedup();
+    applied
 }
 
 /// Tombstones that the manifest lacks, and those of tables that are gone.

@@ -21,7 +21,7 @@ use self::maintain::Maintenance;
 use crate::budget::MemoryBudget;
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
-pub use crate::commit::{RefusedRow, Ticket, WriteOutcome};
+pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
     Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
@@ -130,10 +130,11 @@ impl Db {
         self.inner.maintenance.pipeline.submit_change(build)?.wait()
     }
 
-    /// Queues a batch; its [`Ticket`] tells when it is committed.
+    /// Queues a batch; its [`Ticket`] tells when it is committed. While memory is full this waits, at most 30 s, or does not
+    /// ([`crate::model::OnPressure`]); it waits for nothing else.
     ///
     /// # Errors
-    /// Those of validation; `Overloaded` while memory is full; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
+    /// Those of validation; `Overloaded` where memory is full, or stays so; `SequenceGap`; `Poisoned`; `ReadOnly`; `Closed`.
     #[tracing::instrument(level = "trace", skip_all)]
     pub fn submit(&self, batch: Batch) -> Result<Ticket> {
         self.check_writable("write")?;
@@ -294,6 +295,34 @@ impl Db {
         crate::commit::progress(&self.snapshot(), producer)
     }
 
+    /// Follows the log: every durable commit after `from`, in order and once each; first those in the log's files, those of earlier openings
+    /// included, then new ones. A flush lets go of log files whether a tail has read them or not.
+    ///
+    /// # Errors
+    /// `LogTruncated` where the log does not reach back to `from`; `SnapshotLost` for a sequence that was lost with an unsynced log, or lies
+    /// beyond the last; `Closed`; `Corrupt`; `Io`.
+    pub fn tail(&self, from: Sequence) -> Result<Tail> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let maintenance = &self.inner.maintenance;
+        let version = maintenance.manifest.version();
+        let last = maintenance.state.snapshot().sequence();
+        let beyond = (from > last).then_some(last);
+        if let Some(recovered) = version.lost(from).or(beyond) {
+            return Err(Error::SnapshotLost { sequence: from, recovered });
+        }
+        let (pipeline, vfs) =
+            (Arc::clone(&maintenance.pipeline), Arc::clone(&maintenance.target.vfs));
+        Tail::new(pipeline, vfs, version.database_id, from)
+    }
+
+    /// Calls `listener` once when a commit after `after` is durable, or when none will be any more (the database was closed or is poisoned);
+    /// at once where that is so. It may be called with locks held: it must wake somebody and do no more.
+    pub fn on_durable(&self, after: Sequence, listener: impl FnOnce() + Send + 'static) {
+        self.inner.maintenance.pipeline.on_durable(after, Box::new(listener));
+    }
+
     /// Writes all rows in memory to segments.
     ///
     /// # Errors
@@ -366,10 +395,13 @@ impl Inner {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let closed = if self.writable { self.maintenance.pipeline.close() } else { Ok(()) };
+        let pipeline = &self.maintenance.pipeline;
+        let closed = if self.writable { pipeline.close() } else { Ok(()) };
+        pipeline.end();
         self.jobs.stop();
         // A flush or merge that another thread asked for ends before the lock is let go, and none begins.
-        let _one = self.maintenance.one.lock();
+        let _flushing = self.maintenance.flushing.lock();
+        let _merging = self.maintenance.merging.lock();
         if self.writable {
             // What is left is collected by the next opening.
             let _ = self.maintenance.collect();

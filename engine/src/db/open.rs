@@ -167,7 +167,9 @@ impl Opening<'_> {
             dir,
             clock,
             compact_segment_count: self.options.compact_segment_count,
-            one: Mutex::new(()),
+            flushing: Mutex::new(()),
+            merging: Mutex::new(()),
+            installing: Mutex::new(()),
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
@@ -203,6 +205,7 @@ impl<'a> Replay<'a> {
             let table = TableView {
                 segments: version.segments_of(schema.id).iter().map(handle).collect(),
                 tombstones: Arc::new(tombstones.map(|one| one.as_ref().clone()).collect()),
+                horizon: version.horizon(schema.id),
                 ..TableView::default()
             };
             view.tables.insert(schema.id, Arc::new(table));

@@ -1,6 +1,7 @@
 //! The handle from end to end on a simulated disk.
 
 mod background;
+mod beside;
 mod damage;
 mod opening;
 

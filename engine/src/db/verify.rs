@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::maintain::Maintenance;
 use super::outcome::{DamagedPart, VerifyReport};
+use crate::catalog::Catalog;
 use crate::commit::log_folder;
 use crate::error::{Error, Result};
 use crate::format::names;
-use crate::manifest::{CommitTimes, Manifest};
+use crate::manifest::{CommitTimes, Manifest, Version};
 use crate::model::{ColumnId, TimeRange};
 use crate::segment::{self, BlockId};
 use crate::vfs::OpenMode;
@@ -15,11 +16,18 @@ use crate::wal::{self, Record};
 
 pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
-    // The log must not be cut short while it is read.
-    let _one = maintenance.one.lock();
-    verify_manifest(maintenance, &mut report)?;
-    verify_log(maintenance, &mut report)?;
-    verify_segments(maintenance, &mut report);
+    {
+        // The log must not be cut short while it is read, nor old edits be collected.
+        let _flushing = maintenance.flushing.lock();
+        {
+            let _installing = maintenance.installing.lock();
+            verify_manifest(maintenance, &mut report)?;
+        }
+        verify_log(maintenance, &mut report)?;
+    }
+    // The files of these segments stay as long as the view is held.
+    let (version, view) = maintenance.present();
+    verify_segments(maintenance, &version, &view.catalog, &mut report);
     Ok(report)
 }
 
@@ -98,9 +106,12 @@ fn verify_log(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()
     Ok(())
 }
 
-fn verify_segments(maintenance: &Maintenance, report: &mut VerifyReport) {
-    let version = maintenance.manifest.version();
-    let catalog = Arc::clone(&maintenance.state.view().catalog);
+fn verify_segments(
+    maintenance: &Maintenance,
+    version: &Version,
+    catalog: &Catalog,
+    report: &mut VerifyReport,
+) {
     let target = &maintenance.target;
     for info in version.all_segments() {
         report.file_count += 1;

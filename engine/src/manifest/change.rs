@@ -102,10 +102,17 @@ pub enum Change {
     CommitTimes(CommitTimesRef),
     /// A file or hole set aside.
     Quarantined(Arc<Quarantined>),
+    /// A merge has folded versions of the table's rows, or applied deletions, up to this sequence: no view below it is whole.
+    Horizon {
+        /// The table.
+        table: TableId,
+        /// The last sequence, inclusive.
+        through: Sequence,
+    },
 }
 
 /// The greatest kind that this version knows.
-pub(super) const KIND_MAX: u8 = 12;
+pub(super) const KIND_MAX: u8 = 13;
 
 impl Change {
     /// The change's kind in files.
@@ -123,6 +130,7 @@ impl Change {
             Self::CommitTimes(_) => 10,
             Self::Quarantined(_) => 11,
             Self::LogHead { .. } => 12,
+            Self::Horizon { .. } => 13,
         }
     }
 
@@ -132,6 +140,7 @@ impl Change {
             Self::SegmentAdded(segment) => segment.encode(out),
             Self::SegmentRemoved(file) => wire::put_u128(out, file.0),
             Self::FlushedThrough { table, through: sequence }
+            | Self::Horizon { table, through: sequence }
             | Self::TombstoneRemoved { table, sequence } => {
                 put_u64(out, u64::from(table.0));
                 wire::put_sequence(out, *sequence);
@@ -190,6 +199,7 @@ impl Change {
             10 => Self::CommitTimes(CommitTimesRef::decode(reader)?),
             11 => Self::Quarantined(Arc::new(quarantined(reader)?)),
             12 => Self::LogHead { number: reader.u64()?, file_id: FileId(wire::u128(reader)?) },
+            13 => Self::Horizon { table: table(reader)?, through: wire::sequence(reader)? },
             _ => return Err(corrupt("unknown kind of change")),
         };
         reader.finish()?;

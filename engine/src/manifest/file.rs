@@ -136,10 +136,6 @@ fn decode(path: &Path, bytes: &[u8], kind: Kind, number: u64) -> Result<Content>
     if magic != MAGIC {
         return Err(damaged(0, format!("it begins with {magic:02x?}, not with the magic bytes")));
     }
-    if version != VERSION {
-        let path = path.to_path_buf();
-        return Err(Error::UnsupportedVersion { path, found: version, supported: VERSION });
-    }
     let (head, closing) = bytes
         .split_last_chunk::<HASH_LEN_BYTES>()
         .ok_or_else(|| damaged(0, "it is too short for a hash".into()))?;
@@ -149,6 +145,11 @@ fn decode(path: &Path, bytes: &[u8], kind: Kind, number: u64) -> Result<Content>
             head.len(),
             format!("its hash is {}, its content has {}", hex(closing), hex(&hash)),
         ));
+    }
+    // Every version has its magic bytes, its number and its closing hash here, so that another version is told from a flipped bit.
+    if version != VERSION {
+        let path = path.to_path_buf();
+        return Err(Error::UnsupportedVersion { path, found: version, supported: VERSION });
     }
     // From here on the bytes are what some writer wrote; what follows finds another writer's rules, or a file out of place.
     let (header, payload) = header(head).map_err(|e| damaged(0, e.to_string()))?;

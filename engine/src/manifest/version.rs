@@ -31,6 +31,8 @@ pub struct Version {
     pub catalog_sequence: Sequence,
     /// The sequence up to which each table's rows are in segments, inclusive.
     pub flushed_through: BTreeMap<TableId, Sequence>,
+    /// The sequence up to which merges of each table have folded versions or applied deletions, inclusive.
+    pub horizons: BTreeMap<TableId, Sequence>,
     /// Deletes of each table that has any, by sequence.
     pub tombstones: BTreeMap<TableId, Arc<Vec<Arc<Tombstone>>>>,
     /// All producers, by id.
@@ -58,6 +60,7 @@ impl Version {
             catalog: Arc::default(),
             catalog_sequence: Sequence::ZERO,
             flushed_through: BTreeMap::new(),
+            horizons: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             producers: Arc::default(),
             log_floor: 0,
@@ -102,6 +105,12 @@ impl Version {
         self.flushed_through.get(&table).copied().unwrap_or_default()
     }
 
+    /// The sequence below which no view of the table is whole any more; zero before any merge that folded.
+    #[must_use]
+    pub fn horizon(&self, table: TableId) -> Sequence {
+        self.horizons.get(&table).copied().unwrap_or_default()
+    }
+
     /// The producer `id`.
     #[must_use]
     pub fn producer(&self, id: &str) -> Option<&ProducerState> {
@@ -128,6 +137,9 @@ impl Version {
         changes.extend(self.all_segments().cloned().map(Change::SegmentAdded));
         for (table, through) in &self.flushed_through {
             changes.push(Change::FlushedThrough { table: *table, through: *through });
+        }
+        for (table, through) in &self.horizons {
+            changes.push(Change::Horizon { table: *table, through: *through });
         }
         let tombstones = self.tombstones.values().flat_map(|tombstones| tombstones.iter());
         changes.extend(tombstones.cloned().map(Change::TombstoneAdded));
@@ -180,6 +192,10 @@ impl Draft {
             Change::FlushedThrough { table, through } => {
                 let mark = version.flushed_through.entry(*table).or_default();
                 forward(mark, *through, || format!("flushed_through of table {}", table.0))
+            }
+            Change::Horizon { table, through } => {
+                let mark = version.horizons.entry(*table).or_default();
+                forward(mark, *through, || format!("horizon of table {}", table.0))
             }
             Change::Catalog { catalog, through } => self.set_catalog(catalog, *through),
             Change::Producers(producers) => {
@@ -264,6 +280,7 @@ impl Draft {
             return Err("the next table number moves back".into());
         }
         version.flushed_through.retain(|table, _| !catalog.was_dropped(*table));
+        version.horizons.retain(|table, _| !catalog.was_dropped(*table));
         version.catalog = Arc::clone(catalog);
         Ok(())
     }

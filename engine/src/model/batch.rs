@@ -13,6 +13,16 @@ pub enum Durability {
     Os,
 }
 
+/// What a write does while memory for rows is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnPressure {
+    /// It waits for memory, at most 30 s, and is refused as `Overloaded` then.
+    #[default]
+    Wait,
+    /// It is refused as `Overloaded` at once: for callers that must not block. A flush is asked for all the same.
+    Refuse,
+}
+
 /// What becomes of a batch with invalid rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum InvalidRows {
@@ -151,6 +161,8 @@ pub struct Batch {
     pub tables: Vec<TableRows>,
     /// When it is acknowledged.
     pub durability: Durability,
+    /// What submitting it does while memory is full.
+    pub on_pressure: OnPressure,
     /// What becomes of invalid rows.
     pub invalid_rows: InvalidRows,
     /// The producer's number, for idempotence.
@@ -179,6 +191,13 @@ impl Batch {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets what submitting it does while memory is full.
+    #[must_use]
+    pub fn on_pressure(mut self, on_pressure: OnPressure) -> Self {
+        self.on_pressure = on_pressure;
         self
     }
 

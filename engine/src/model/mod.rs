@@ -15,7 +15,7 @@ mod window;
 pub use crate::sequence::Sequence;
 pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
-    Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
+    OnPressure, Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
 pub use chunk::RowChunk;
 pub use column::{Column, ColumnData};

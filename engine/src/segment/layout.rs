@@ -88,18 +88,19 @@ impl Header {
             return Err(bad(format!("expected the magic {HEADER_MAGIC:02x?}, found {magic:02x?}")));
         }
         let version = reader.u32_le().map_err(short)?;
+        let (algorithms, header, crc) = Self::fields(&mut reader).map_err(short)?;
+        let sealed = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
+        let expected = frame::seal(header.file_id, 0, version, sealed);
+        if crc != expected {
+            return Err(bad(format!("expected the checksum {expected:08x}, found {crc:08x}")));
+        }
+        // After the checksum, which covers it in every version: a flipped bit is no other version.
         if version != SEGMENT_VERSION {
             return Err(Error::UnsupportedVersion {
                 path: path.to_path_buf(),
                 found: version,
                 supported: SEGMENT_VERSION,
             });
-        }
-        let (algorithms, header, crc) = Self::fields(&mut reader).map_err(short)?;
-        let sealed = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
-        let expected = frame::seal(header.file_id, 0, version, sealed);
-        if crc != expected {
-            return Err(bad(format!("expected the checksum {expected:08x}, found {crc:08x}")));
         }
         if algorithms != u32::from(CHECKSUM_CRC32) {
             return Err(bad(format!("unknown checksum or cipher {algorithms:#010x}")));

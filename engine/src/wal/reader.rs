@@ -171,9 +171,24 @@ impl LogFile {
         offset: u64,
         previous: u32,
     ) -> Result<std::result::Result<(GroupHeader, u32), String>> {
-        let file_id = self.header.file_id;
+        let (header, checksum) = match self.group_header(window, offset, previous)? {
+            Ok(found) => found,
+            Err(detail) => return Ok(Err(detail)),
+        };
+        let body = self.group_body(window, offset, &header)?;
+        Ok(body.map(|_| (header, checksum)))
+    }
+
+    /// The header of the group at `offset` that follows the one with the checksum `previous`, or what is wrong there.
+    pub(super) fn group_header(
+        &self,
+        window: &mut Window,
+        offset: u64,
+        previous: u32,
+    ) -> Result<std::result::Result<(GroupHeader, u32), String>> {
         let bytes = window.bytes(offset, GROUP_HEADER_BYTES)?;
-        let Some((header, checksum)) = GroupHeader::decode(bytes, file_id, offset) else {
+        let Some((header, checksum)) = GroupHeader::decode(bytes, self.header.file_id, offset)
+        else {
             return Ok(Err("no group header is there".into()));
         };
         if header.previous != previous {
@@ -185,15 +200,31 @@ impl LogFile {
                 feature: format!("log group at byte {offset} with reserved bytes in use"),
             });
         }
+        Ok(Ok((header, checksum)))
+    }
+
+    /// The bytes behind the header of the group at `offset`, checked, or what is wrong with them.
+    pub(super) fn group_body<'a>(
+        &self,
+        window: &'a mut Window,
+        offset: u64,
+        header: &GroupHeader,
+    ) -> Result<std::result::Result<&'a [u8], String>> {
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
         let len = group_bytes(header.payload_bytes as usize) - GROUP_HEADER_BYTES;
         let body = window.bytes(payload_offset, len)?;
+        let (file_id, expected) = (self.header.file_id, header.payload_checksum);
         let checked = crate::planted::is_on(crate::planted::Bug::SkipChecksum)
-            || frame::check(file_id, payload_offset, WAL_VERSION, body, header.payload_checksum);
+            || frame::check(file_id, payload_offset, WAL_VERSION, body, expected);
         if body.len() < len || !checked {
             return Ok(Err("the group's records do not match their checksum".into()));
         }
-        Ok(Ok((header, checksum)))
+        Ok(Ok(body))
+    }
+
+    /// The checksum that the first group names.
+    pub(super) fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     fn records(
@@ -263,18 +294,25 @@ fn find_witness(
 }
 
 /// A stretch of the file in memory, moved forward as needed.
-struct Window {
+pub(super) struct Window {
     file: Arc<dyn File>,
     len_bytes: u64,
     start: u64,
     buffer: Vec<u8>,
+    /// Bytes that are read at once, at least.
+    chunk_bytes: usize,
 }
 
 impl Window {
     const BYTES: usize = 1 << 20;
 
     fn new(file: Arc<dyn File>, len_bytes: u64) -> Self {
-        Self { file, len_bytes, start: 0, buffer: Vec::new() }
+        Self { file, len_bytes, start: 0, buffer: Vec::new(), chunk_bytes: Self::BYTES }
+    }
+
+    /// The same for a file that grows, to be read in smaller pieces.
+    pub(super) fn small(file: Arc<dyn File>, len_bytes: u64) -> Self {
+        Self { chunk_bytes: 64 << 10, ..Self::new(file, len_bytes) }
     }
 
     /// Up to `len` bytes at `offset`: fewer at the end of the file.
@@ -284,7 +322,7 @@ impl Window {
         let held =
             offset >= self.start && offset + len as u64 <= self.start + self.buffer.len() as u64;
         if !held {
-            self.buffer.resize(len.max(Self::BYTES.min(left)), 0);
+            self.buffer.resize(len.max(self.chunk_bytes.min(left)), 0);
             self.start = offset;
             let got = read_whole(self.file.as_ref(), &mut self.buffer, offset, self.len_bytes)?;
             self.buffer.truncate(got);

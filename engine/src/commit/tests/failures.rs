@@ -215,3 +215,23 @@ fn a_panic_in_a_commit_leaves_nobody_waiting() {
     assert_eq!(bench.rows().len(), 1);
     assert!((1..=3).contains(&bench.reopen().rows().len()));
 }
+
+#[test]
+fn what_is_queued_behind_a_commit_that_panics_is_told_too() {
+    let bench = Bench::new();
+    bench.db.write(row(1)).unwrap();
+    let behind = Arc::new(parking_lot::Mutex::new(None));
+    let (db, slot) = (bench.db.clone(), Arc::clone(&behind));
+    bench.vfs.set_observer(Some(Arc::new(move |_, call| {
+        if call.path.starts_with("/db/wal") && slot.lock().is_none() {
+            *slot.lock() = Some(db.submit(row(3)).unwrap());
+            panic!("planted");
+        }
+    })));
+    let first = bench.db.submit(row(2)).unwrap();
+    bench.executor.run_until_idle(100);
+    bench.vfs.set_observer(None);
+    assert!(matches!(first.poll(), Some(Err(Error::OutcomeUnknown { .. }))));
+    let behind = behind.lock().take().unwrap();
+    assert!(matches!(behind.poll(), Some(Err(Error::Poisoned { .. }))), "nobody else would tell");
+}

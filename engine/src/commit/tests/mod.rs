@@ -4,6 +4,7 @@ mod failures;
 mod imports;
 mod limits;
 mod pipeline;
+mod tail;
 mod values;
 
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use chronolith_codec::{Bitmap, TextBuf};
 
 use crate::clock::ManualClock;
-use crate::db::{Db, Environment, Options};
+use crate::db::{Db, Environment, Options, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::executor::DeterministicExecutor;
 use crate::model::{
-    Batch, Column, ColumnData, FieldColumn, FieldType, InvalidRows, MergeMode, RowBuilder,
-    SchemaMode, TableOptions, TableRows, TagColumn, TagValues, Value,
+    Batch, Column, ColumnData, FieldColumn, FieldType, InvalidRows, MergeMode, OnPressure,
+    RowBuilder, SchemaMode, TableOptions, TableRows, TagColumn, TagValues, Value,
 };
 use crate::read::ScanRequest;
 use crate::rng::SeededRng;

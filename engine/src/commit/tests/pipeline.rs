@@ -191,6 +191,69 @@ fn full_memory_pushes_back_and_a_flush_makes_room() {
 }
 
 #[test]
+fn a_batch_that_must_not_wait_is_refused_at_once() {
+    let bench = Bench::with(|options| options.memory_bytes = Some(1 << 20));
+    let large = |time: i64| {
+        let text = "x".repeat(50_000);
+        let mut batch = batch(field("s", &[Value::from(text.as_str())]));
+        batch.tables[0].time[0] = time;
+        batch.on_pressure(OnPressure::Refuse)
+    };
+    let mut tickets = Vec::new();
+    let error = loop {
+        match bench.db.submit(large(i64::try_from(tickets.len()).unwrap())) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Overloaded { .. }) && tickets.len() > 3, "{error}");
+    assert_eq!(bench.executor.now_ms(), 0, "nobody waited");
+    assert!(bench.db.submit(large(99)).is_err());
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    bench.db.flush().unwrap();
+    bench.db.submit(large(99)).unwrap().wait().unwrap();
+    assert!(bench.rows().iter().any(|row| row.1 == 99));
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls as a runtime does, with a waker that counts.
+fn polled(ticket: &mut crate::db::Ticket, woken: &Arc<Woken>) -> Option<Result<WriteOutcome>> {
+    let waker = std::task::Waker::from(Arc::clone(woken));
+    let context = &mut std::task::Context::from_waker(&waker);
+    match std::future::Future::poll(std::pin::Pin::new(ticket), context) {
+        std::task::Poll::Ready(outcome) => Some(outcome),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_ticket_is_a_future_and_wakes_whoever_polled_last() {
+    let bench = Bench::new();
+    let mut ticket = bench.db.submit(row(1)).unwrap();
+    bench.executor.run_until_idle(0);
+    let (early, late) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    assert!(polled(&mut ticket, &early).is_none());
+    assert!(polled(&mut ticket, &late).is_none());
+    assert!(bench.executor.run_until_idle(100) > 0, "the commit job sees to it");
+    let count = |woken: &Woken| woken.0.load(Ordering::SeqCst);
+    assert_eq!((count(&early), count(&late)), (0, 1));
+    assert_eq!(polled(&mut ticket, &late).unwrap().unwrap().row_count, 1);
+    let mut ticket = bench.db.submit(row(2)).unwrap();
+    bench.executor.run_until_idle(100);
+    assert!(polled(&mut ticket, &early).unwrap().is_ok(), "done before it was polled");
+}
+
+#[test]
 fn refused_and_repeated_batches_give_their_memory_back() {
     let bench = Bench::new();
     bench.db.write(row(1).producer("p", 1)).unwrap();

@@ -139,6 +139,20 @@ fn an_edit_of_another_database_is_refused() {
 }
 
 #[test]
+fn a_flipped_version_is_damage_and_no_other_version() {
+    let disk = SimVfs::new(1);
+    create(&disk).commit(&[Change::LogFloor(3)]).unwrap();
+    let name = path("0000000000000002.edit");
+    for bit in 0..32 {
+        disk.flip_bit(&name, 8 + bit / 8, u8::try_from(bit % 8).unwrap()).unwrap();
+        let error = open(&disk, false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}: {error}");
+        disk.flip_bit(&name, 8 + bit / 8, u8::try_from(bit % 8).unwrap()).unwrap();
+    }
+    assert!(open(&disk, false).is_ok());
+}
+
+#[test]
 fn unknown_kinds_and_versions_are_told_from_damage() {
     let disk = SimVfs::new(1);
     create(&disk).commit(&[Change::LogFloor(3)]).unwrap();

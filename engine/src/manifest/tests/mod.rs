@@ -122,6 +122,7 @@ fn all_kinds() -> Vec<Change> {
         Change::CommitTimes(times),
         Change::LogHead { number: 4, file_id: FileId(44) },
         Change::Quarantined(quarantined("quarantine/x.seg")),
+        Change::Horizon { table: TableId(1), through: seq(1, 18) },
     ]
 }
 

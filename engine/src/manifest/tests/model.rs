@@ -8,6 +8,7 @@ use crate::rng::Rng;
 struct Naive {
     segments: Vec<Arc<SegmentInfo>>,
     flushed: Vec<(u32, Sequence)>,
+    horizons: Vec<(u32, Sequence)>,
     tombstones: Vec<Arc<Tombstone>>,
     incarnations: Vec<(u32, Sequence)>,
     floor: u64,
@@ -38,6 +39,12 @@ impl Naive {
                 let fits = !self.flushed.iter().any(|(t, s)| *t == table.0 && s > through);
                 self.flushed.retain(|(t, _)| *t != table.0);
                 self.flushed.push((table.0, *through));
+                fits
+            }
+            Change::Horizon { table, through } => {
+                let fits = !self.horizons.iter().any(|(t, s)| *t == table.0 && s > through);
+                self.horizons.retain(|(t, _)| *t != table.0);
+                self.horizons.push((table.0, *through));
                 fits
             }
             Change::TombstoneAdded(new) => {
@@ -85,6 +92,7 @@ impl Naive {
             && !tables.iter().any(|table| self.dropped.contains(table));
         self.dropped = (1..next).filter(|table| !tables.contains(table)).collect();
         self.flushed.retain(|(table, _)| !self.dropped.contains(table));
+        self.horizons.retain(|(table, _)| !self.dropped.contains(table));
         (self.tables, self.next_table, self.catalog_sequence) = (tables, next, through);
         fits
     }
@@ -97,6 +105,8 @@ impl Naive {
             assert_eq!(version.segments_of(TableId(table)), expected);
             let flushed = self.flushed.iter().find(|(t, _)| *t == table).map(|(_, s)| *s);
             assert_eq!(version.flushed_through(TableId(table)), flushed.unwrap_or_default());
+            let horizon = self.horizons.iter().find(|(t, _)| *t == table).map(|(_, s)| *s);
+            assert_eq!(version.horizon(TableId(table)), horizon.unwrap_or_default());
             let mut tombstones: Vec<_> =
                 self.tombstones.iter().filter(|t| t.table.0 == table).cloned().collect();
             tombstones.sort_by_key(|t| t.sequence);
@@ -125,7 +135,7 @@ impl Naive {
 fn random_change(random: &SeededRng, version: &Version) -> Change {
     let below = |bound: u64| random.next_u64() % bound;
     let table = u32::try_from(below(5)).unwrap() + 1;
-    match below(21) {
+    match below(22) {
         0..=6 => {
             let hour = i64::try_from(below(5)).unwrap() - 2;
             Change::SegmentAdded(segment(u128::from(below(400)), table, hour, below(30)))
@@ -169,6 +179,10 @@ fn random_change(random: &SeededRng, version: &Version) -> Change {
         19 => {
             let number = version.log_head.map_or(0, |(number, _)| number) + below(3);
             Change::LogHead { number, file_id: FileId(u128::from(below(9))) }
+        }
+        20 => {
+            let at = version.horizon(TableId(table)).counter + below(20);
+            Change::Horizon { table: TableId(table), through: seq(1, at.max(4) - 4) }
         }
         _ => Change::Quarantined(quarantined("z")),
     }

@@ -178,3 +178,32 @@ fn a_file_that_names_itself_or_a_later_one_ends_the_walk() {
         assert!(recover_from(&vfs, 1, Some(2), false).is_corrupt(), "{number}");
     }
 }
+
+#[test]
+fn a_cursor_takes_whole_groups_that_are_durable_and_nothing_else() {
+    let vfs = disk();
+    let mut writer = create(&vfs, 1, None);
+    append(&mut writer, 1, &[5, 700, 9]).unwrap();
+    writer.sync().unwrap();
+    witness(&mut writer, 4);
+    append(&mut writer, 4, &[8]).unwrap();
+    let id = (1, id_of(1));
+    let mut cursor = LogCursor::open(&vfs, &path_of(1), id, DATABASE).unwrap().unwrap();
+    cursor.refresh().unwrap();
+    // A group is one: while a flush freezes, the durable sequence may lie in its middle.
+    let early = cursor.step(Sequence::ZERO, seq(2)).unwrap();
+    assert!(matches!(early, CursorStep::NotDurable));
+    let CursorStep::Group(mut group) = cursor.step(seq(1), seq(3)).unwrap() else {
+        panic!("the first group is durable")
+    };
+    let mut lens = Vec::new();
+    while let Some(record) = group.peek().unwrap() {
+        let len = record.bytes.len();
+        lens.push((record.sequence, len));
+        group.take(len);
+    }
+    assert_eq!(lens, [(seq(1), 5), (seq(2), 700), (seq(3), 9)]);
+    assert!(matches!(cursor.step(seq(3), seq(3)).unwrap(), CursorStep::NotDurable));
+    assert!(matches!(cursor.step(seq(3), seq(4)).unwrap(), CursorStep::Group(_)));
+    assert!(matches!(cursor.step(seq(4), seq(9)).unwrap(), CursorStep::Nothing(_)));
+}

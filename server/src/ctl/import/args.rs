@@ -63,6 +63,10 @@ pub(crate) struct ImportArgs {
     /// Import files once more that were imported already
     #[arg(long)]
     again: bool,
+    /// Leave the rows in the log at the end, where the next flush finds them: for many small imports in a row, each
+    /// of which would make segments of its own
+    #[arg(long)]
+    no_flush: bool,
     /// The character between fields; \t is a tabulator
     #[arg(long, value_name = "CHAR", default_value = ",", value_parser = Delimiter::parse)]
     delimiter: Delimiter,
@@ -113,6 +117,7 @@ pub(crate) struct Settings {
     pub(crate) merge: Option<MergeMode>,
     pub(crate) skip: bool,
     pub(crate) again: bool,
+    pub(crate) flush: bool,
     pub(crate) delimiter: Delimiter,
     pub(crate) has_header: bool,
     pub(crate) null_text: Option<String>,
@@ -132,6 +137,7 @@ impl Settings {
             merge: None,
             skip: false,
             again: false,
+            flush: true,
             delimiter: Delimiter::COMMA,
             has_header: true,
             null_text: None,
@@ -164,6 +170,7 @@ impl ImportArgs {
             merge: self.merge,
             skip: self.on_error == OnError::Skip,
             again: self.again,
+            flush: !self.no_flush,
             delimiter: self.delimiter,
             has_header: !self.no_header,
             nulls: self.null.as_deref().map(NullWords::parse).unwrap_or_default(),

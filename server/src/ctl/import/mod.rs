@@ -58,10 +58,16 @@ pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
     let db = if open::is_there(&data.data) { Some(open::or_create(&data)?) } else { None };
     let prepared = prepare(db, &data, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
-    // Segments are smaller than the log, and open at once.
-    prepared.db.flush()?;
-    prepared.db.close()?;
+    finish(&prepared.db, &settings)?;
     print(&summary.text(&settings, prepared.schema.merge))
+}
+
+/// Segments are smaller than the log, and open at once.
+fn finish(db: &Db, settings: &Settings) -> CtlResult<()> {
+    if settings.flush {
+        db.flush()?;
+    }
+    Ok(db.close()?)
 }
 
 /// Files that were checked, and the table that takes them.

@@ -16,7 +16,7 @@ use super::plan::{Known, Plan};
 use super::records::Records;
 use super::report::{Report, Summary};
 use super::survey::{Observer, Seen};
-use super::{create_table, existing_table};
+use super::{create_table, existing_table, finish};
 use crate::text::csv::CsvReader;
 use crate::text::input::Input;
 use crate::text::progress::{Progress, ProgressUnit};
@@ -62,7 +62,7 @@ pub(super) fn run(
     let loaded = load_stream(&db, records, &rules, &plan, settings, &mut summary, &progress);
     progress.finish();
     summary.raw_bytes = raw.get();
-    db.close()?;
+    finish(&db, settings)?;
     loaded.map_err(|error| partly(error, summary.row_count()))?;
     print(&summary.text(settings, schema.merge))
 }
