@@ -11,7 +11,7 @@ use crate::tombstone::Tombstone;
 const CHUNK_ROWS: usize = 16 << 10;
 
 /// Rows of one series from one place, ascending by (time, sequence, position in the batch).
-pub trait RowSource {
+pub trait RowSource: Send {
     /// The next rows; none at the end. Chunks are not empty.
     ///
     /// # Errors

@@ -162,10 +162,11 @@ impl Layer {
         for key in KEYS {
             let variable = format!("CHRONOLITH_{}", key.to_uppercase());
             let Some(value) = get(&variable).filter(|value| !value.is_empty()) else { continue };
-            let plain = value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok();
-            let value_text = if plain { value.clone() } else { toml::Value::from(value.as_str()).to_string() };
-            let one = toml::from_str::<Self>(&format!("{key} = {value_text}"));
-            let one = one.map_err(|error| ConfigError::Variable {
+            let typed = value.parse().map(toml::Value::Integer);
+            let typed = typed.or_else(|_| value.parse().map(toml::Value::Boolean));
+            let typed = typed.unwrap_or_else(|_| toml::Value::String(value.clone()));
+            let one = toml::Table::from_iter([(key.to_owned(), typed)]);
+            let one: Self = one.try_into().map_err(|error: toml::de::Error| ConfigError::Variable {
                 variable,
                 value,
                 message: error.message().trim_end().to_owned(),

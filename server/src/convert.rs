@@ -5,7 +5,7 @@ use chronolith_engine::Db;
 use chronolith_engine::db::{RefusedRow, TableStats, WriteOutcome};
 use chronolith_engine::model::{
     Batch, Column, ColumnData, CommitMetadata, Comparison, Durability, FieldColumn, FieldFilter,
-    FieldType, ImportMark, InvalidRows, MergeMode, Predicate, Producer, SchemaMode, Sequence,
+    FieldType, ImportMark, InvalidRows, MergeMode, OnPressure, Predicate, Producer, SchemaMode, Sequence,
     TableOptions, TableRows, TableSchema, TagColumn, TagFilter, TagValues, TimeRange, Value,
 };
 use chronolith_engine::limits::{FIELD_COUNT_MAX, TAG_COUNT_MAX};
@@ -50,7 +50,9 @@ pub(crate) fn batch(db: &Db, request: v1::WriteRequest) -> Converted<Batch> {
         finished: mark.is_finished,
     });
     let metadata = request.metadata.map(metadata).unwrap_or_default();
-    Ok(Batch { tables, durability, invalid_rows, producer, import, metadata })
+    // Waiting for memory holds the sender back; each waits on a thread of its own, which are bounded.
+    let on_pressure = OnPressure::Wait;
+    Ok(Batch { tables, durability, on_pressure, invalid_rows, producer, import, metadata })
 }
 
 fn metadata(from: v1::Metadata) -> CommitMetadata {

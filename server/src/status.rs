@@ -157,6 +157,7 @@ fn reason(error: &Error) -> &'static str {
         Error::OutcomeUnknown { .. } => "outcome_unknown",
         Error::SnapshotLost { .. } => "snapshot_lost",
         Error::SnapshotExpired { .. } => "snapshot_expired",
+        Error::LogTruncated { .. } => "log_truncated",
         Error::Corrupt(_) => "corrupt",
         Error::ReadOnly(_) => "read_only",
         Error::Closed => "closed",

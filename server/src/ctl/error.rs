@@ -6,6 +6,8 @@ use std::io;
 
 use chronolith_engine::{Error, ErrorKind};
 
+use crate::ServeError;
+use crate::config::ConfigError;
 use crate::text::csv::CsvError;
 use crate::text::infer::TypeError;
 use crate::text::input::InputError;
@@ -22,6 +24,12 @@ pub enum CtlError {
     /// The engine's reason.
     #[error(transparent)]
     Engine(#[from] Error),
+    /// The server's settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server's reason.
+    #[error(transparent)]
+    Serve(ServeError),
     /// A file cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -76,6 +84,15 @@ pub enum CtlError {
     },
 }
 
+impl From<ServeError> for CtlError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Engine(error) => Self::Engine(error),
+            other => Self::Serve(other),
+        }
+    }
+}
+
 impl CtlError {
     /// Standard output failed.
     pub(super) fn standard_output(source: io::Error) -> Self {
@@ -88,7 +105,9 @@ impl CtlError {
         match self {
             Self::Engine(error) => kind_code(error.kind()),
             Self::Input(error) | Self::Csv(CsvError::Input(error)) => input_code(error),
-            Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
+            Self::Serve(ServeError::Listen { .. }) => 6,
+            Self::Serve(_) => 1,
+            Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
             Self::Damaged(_) | Self::Incomplete => 5,

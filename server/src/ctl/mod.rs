@@ -17,6 +17,7 @@ mod latest;
 mod open;
 mod quickstart;
 mod select;
+mod serve;
 mod stats;
 mod tables;
 mod verify;
@@ -64,6 +65,7 @@ enum Command {
     Flush(flush::FlushArgs),
     Compact(compact::CompactArgs),
     Verify(verify::VerifyArgs),
+    Serve(serve::ServeArgs),
     #[command(hide = true)]
     QuickstartWriter(quickstart::WriterArgs),
 }
@@ -100,6 +102,7 @@ fn run(command: Command) -> CtlResult<()> {
         Command::Flush(args) => flush::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Serve(args) => serve::run(args),
     }
 }
 

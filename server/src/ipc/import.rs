@@ -32,14 +32,14 @@ pub(crate) fn rows_of(
     table: &str,
     create_if_missing: Option<TableOptions>,
     schema: Option<&TableSchema>,
-    from: v1::ArrowRows,
+    mut from: v1::ArrowRows,
     to: &mut Vec<TableRows>,
 ) -> Result<(), Status> {
     if from.tag_columns.len() > TAG_COUNT_MAX {
         let found = from.tag_columns.len();
         return Err(status::over_limit("tag columns", found, TAG_COUNT_MAX, "entries"));
     }
-    let (columns, batches) = decode(table, from.ipc)?;
+    let (columns, batches) = decode(table, std::mem::take(&mut from.ipc))?;
     let roles = Roles::of(table, &columns, &from, create_if_missing.as_ref(), schema)?;
     let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if total > BATCH_ROWS_MAX {

@@ -76,6 +76,15 @@ impl Encoder {
     }
 }
 
+/// A buffer that becomes bytes without a copy.
+struct Owned(arrow::buffer::Buffer);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
 /// Small buffers together, large ones apart.
 fn pieces(buffers: Vec<arrow::buffer::Buffer>) -> Vec<Bytes> {
     let mut pieces = Vec::new();
@@ -88,7 +97,7 @@ fn pieces(buffers: Vec<arrow::buffer::Buffer>) -> Vec<Bytes> {
         if !open.is_empty() {
             pieces.push(std::mem::take(&mut open).into());
         }
-        let mut whole = Bytes::from_owner(buffer);
+        let mut whole = Bytes::from_owner(Owned(buffer));
         while !whole.is_empty() {
             pieces.push(whole.split_to(whole.len().min(IPC_BYTES_MAX)));
         }

@@ -3,12 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use chronolith_engine::db::{Ticket, WriteOutcome};
+use chronolith_engine::db::Ticket;
 use chronolith_proto::v1::write_service_server::WriteService;
 use chronolith_proto::v1::{self, write_stream_reply::Outcome};
 use chronolith_proto::detail_of;
 use futures::stream::{FuturesOrdered, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -115,20 +115,9 @@ async fn finish(
     ticket: Ticket,
     begun: Instant,
 ) -> Result<v1::WriteReply, Status> {
-    let outcome = done(ticket).await.map_err(|error| shared.status(&error))?;
+    let outcome = ticket.await.map_err(|error| shared.status(&error))?;
     meters::written(outcome.row_count, begun.elapsed());
     Ok(convert::write_reply(outcome))
-}
-
-async fn done(ticket: Ticket) -> chronolith_engine::Result<WriteOutcome> {
-    let (sender, receiver) = oneshot::channel();
-    // Nobody who waits: the call was given up.
-    ticket.on_done(move || drop(sender.send(())));
-    let told = receiver.await;
-    let lost = || chronolith_engine::Error::OutcomeUnknown {
-        cause: if told.is_ok() { "its outcome was lost" } else { "the commit ended" }.to_owned(),
-    };
-    ticket.poll().unwrap_or_else(|| Err(lost()))
 }
 
 type Answer = Pin<Box<dyn Future<Output = (u64, Result<v1::WriteReply, Status>, Claim)> + Send>>;
@@ -151,7 +140,7 @@ impl Pump {
             requests: limits.window_count,
             bytes: limits.window_bytes as u64,
         };
-        if !self.answer(0, Outcome::Window(window)).await {
+        if !answer(&self.answers, 0, Outcome::Window(window)).await {
             return;
         }
         let shutdown = self.shared.shutdown.clone();
@@ -167,7 +156,7 @@ impl Pump {
                 Some((number, outcome, claim)) = self.waiting.next() => {
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(claim.bytes());
                     drop(claim);
-                    if !self.answer(number, outcome_message(outcome)).await {
+                    if !answer(&self.answers, number, outcome_message(outcome)).await {
                         return;
                     }
                 }
@@ -216,11 +205,15 @@ impl Pump {
         }));
     }
 
-    /// Whether somebody heard it.
-    async fn answer(&self, number: u64, outcome: Outcome) -> bool {
-        let reply = v1::WriteStreamReply { number, outcome: Some(outcome) };
-        self.answers.send(Ok(reply)).await.is_ok()
-    }
+}
+
+/// Whether somebody heard it.
+async fn answer(
+    answers: &mpsc::Sender<Result<v1::WriteStreamReply, Status>>,
+    number: u64,
+    outcome: Outcome,
+) -> bool {
+    answers.send(Ok(v1::WriteStreamReply { number, outcome: Some(outcome) })).await.is_ok()
 }
 
 async fn poll_some(submitting: &mut Option<Submitting>) -> (u64, Result<Ticket, Status>, Claim, Instant) {
