@@ -56,11 +56,19 @@ pub(crate) fn run(dir: &std::path::Path) -> Result<()> {
         bucket: Some(Bucket::new(60 * SECOND)),
         functions: vec![price(AggregateFunction::First), price(AggregateFunction::Last)],
     })?;
-    for bar in &bars {
-        let (symbol, time) = (bar.key.tag(0), bar.bucket_ns);
-        println!("{symbol} from {time} ns: opens {}, closes {}", bar.values[0], bar.values[1]);
+    let mut bar_count = 0;
+    for batch in bars {
+        let batch = batch?;
+        for series in &batch.series {
+            for bar in series.rows.clone() {
+                let (symbol, time) = (series.key.tag(0), batch.bucket_ns[bar]);
+                let (open, close) = (batch.value(0, bar), batch.value(1, bar));
+                println!("{symbol} from {time} ns: opens {open}, closes {close}");
+            }
+        }
+        bar_count += batch.bucket_count();
     }
-    assert_eq!(bars.len(), 2);
+    assert_eq!(bar_count, 2);
 
     db.close()
 }

@@ -170,6 +170,19 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// The disk is full. Everything acknowledged is intact, nothing of the request was kept, and a retry is safe.
+    #[error(
+        "the disk of {} is full, {free_bytes} bytes are free: {what}; free space on it, drop tables, or delete rows and compact, then retry",
+        path.display()
+    )]
+    DiskFull {
+        /// The database directory.
+        path: PathBuf,
+        /// Bytes free on its disk.
+        free_bytes: u64,
+        /// What was refused.
+        what: String,
+    },
     /// A sync failed or a worker panicked: no write is accepted until the database is opened anew.
     #[error(
         "writes are refused since {cause}; close and open the database again: opening verifies what the disk kept"
@@ -263,9 +276,10 @@ impl Error {
             | Self::UnsupportedVersion { .. }
             | Self::UnsupportedFeature { .. } => ErrorKind::Conflict,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::Io { .. } | Self::Poisoned { .. } | Self::OutcomeUnknown { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::Io { .. }
+            | Self::DiskFull { .. }
+            | Self::Poisoned { .. }
+            | Self::OutcomeUnknown { .. } => ErrorKind::Unavailable,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Closed => ErrorKind::Closed,
             Self::Internal(_) => ErrorKind::Internal,
@@ -300,7 +314,8 @@ impl Error {
     /// Whether the cause is a full disk.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. }
+        matches!(self, Self::DiskFull { .. })
+            || matches!(self, Self::Io { source, .. }
             if source.kind() == std::io::ErrorKind::StorageFull
                 || source.kind() == std::io::ErrorKind::QuotaExceeded)
     }

@@ -40,11 +40,27 @@ pub const INDEX_BLOCK_COUNT_MAX: usize = 256;
 pub const POSTINGS_BLOCK_BYTES: usize = 16 << 10;
 /// Rows a series, on average, from which on a segment carries a last-row strip.
 pub const LAST_ROWS_MIN_COUNT: u64 = 64;
+/// Bytes of last rows that readers keep beside lists of segments, over all tables of the process.
+pub const LAST_ROWS_KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes to which log groups are aligned: a durable sector is never written again.
 pub const LOG_SECTOR_BYTES: usize = 512;
 /// Bytes of one log group's payload, inclusive.
 pub const LOG_GROUP_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of zeros that one write puts ahead of the log.
+pub const LOG_FILL_BYTES: usize = 64 << 10;
+/// Bytes of zeros that a step of preparing the log writes and syncs.
+pub const LOG_FILL_STEP_BYTES: u64 = 256 << 10;
+/// Bytes of a log group up to which the zeros ahead are looked after: larger ones gain nothing by them.
+pub const LOG_SMALL_GROUP_BYTES: usize = 16 << 10;
+
+/// The reserve on the disk takes at most one part in so many of what is free when it is made.
+pub const RESERVE_PART_COUNT: u64 = 32;
+/// Bytes that the reserve is a multiple of, up to its limit.
+pub const RESERVE_STEP_BYTES: u64 = 4 << 10;
+/// Bytes that must be free beside a batch of rows while the disk is full.
+pub const SPACE_SLACK_BYTES: u64 = 64 << 10;
 
 /// Edits between two manifest checkpoints.
 pub const MANIFEST_CHECKPOINT_EDIT_COUNT: u64 = 64;

@@ -9,6 +9,8 @@ use crate::tombstone::Tombstone;
 
 /// Rows at which a joined chunk is handed on.
 const CHUNK_ROWS: usize = 16 << 10;
+/// Rows after which the bytes of a joined chunk are looked at.
+const CHECK_ROWS: usize = 256;
 
 /// Rows of one series from one place, ascending by (time, sequence, position in the batch).
 pub trait RowSource: Send {
@@ -33,6 +35,7 @@ pub fn overlap(bounds: impl Iterator<Item = (i64, i64)>) -> bool {
 /// The joined rows of one series. Where sources overlap their chunks must carry sequences.
 pub struct SeriesMerge<'a> {
     types: Vec<FieldType>,
+    bytes_max: usize,
     waiting: VecDeque<Box<dyn RowSource + 'a>>,
     active: Vec<Active<'a>>,
 }
@@ -76,11 +79,15 @@ impl Active<'_> {
 }
 
 impl<'a> SeriesMerge<'a> {
-    /// Joins `sources`, whose fields have these types.
+    /// Joins `sources`, whose fields have these types, to chunks of about `bytes_max` bytes.
     #[must_use]
-    pub fn new(types: Vec<FieldType>, mut sources: Vec<Box<dyn RowSource + 'a>>) -> Self {
+    pub fn new(
+        types: Vec<FieldType>,
+        bytes_max: usize,
+        mut sources: Vec<Box<dyn RowSource + 'a>>,
+    ) -> Self {
         sources.sort_by_key(|source| source.bounds());
-        Self { types, waiting: sources.into(), active: Vec::new() }
+        Self { types, bytes_max, waiting: sources.into(), active: Vec::new() }
     }
 
     /// The next rows; none at the end.
@@ -89,6 +96,7 @@ impl<'a> SeriesMerge<'a> {
     /// Those of the sources.
     pub fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
         let mut out: Option<RowChunk> = None;
+        let mut check_at = CHECK_ROWS;
         loop {
             self.activate()?;
             let Some(first) = self.first() else { return Ok(out) };
@@ -107,7 +115,11 @@ impl<'a> SeriesMerge<'a> {
             let joined = out.get_or_insert_with(|| RowChunk::empty(&self.types));
             joined.push_slice(&active.chunk, active.at..end);
             active.at = end;
-            let full = joined.row_count() >= CHUNK_ROWS;
+            let mut full = joined.row_count() >= CHUNK_ROWS;
+            if joined.row_count() >= check_at {
+                full |= joined.memory_bytes() >= self.bytes_max;
+                check_at = joined.row_count() + CHECK_ROWS;
+            }
             self.settle(first)?;
             if full {
                 return Ok(out);
@@ -272,38 +284,6 @@ pub fn hide(chunk: RowChunk, key: &SeriesKey, tombstones: &[Tombstone]) -> RowCh
         .map(|(time, sequence)| !tombstones.iter().any(|one| one.hides(key, *time, *sequence)))
         .collect();
     retain(chunk, &keep)
-}
-
-/// Rows that were copied out of a memtable.
-pub struct MemorySource {
-    rows: Option<RowChunk>,
-    bounds: (i64, i64),
-}
-
-impl MemorySource {
-    /// These rows; none where there are none.
-    #[must_use]
-    pub fn new(rows: RowChunk) -> Option<Self> {
-        let bounds = (*rows.time.first()?, *rows.time.last()?);
-        Some(Self { rows: Some(rows), bounds })
-    }
-
-    /// Gives the rows without their sequences.
-    pub fn forget_sequences(&mut self) {
-        if let Some(rows) = &mut self.rows {
-            rows.sequence.clear();
-        }
-    }
-}
-
-impl RowSource for MemorySource {
-    fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
-        Ok(self.rows.take())
-    }
-
-    fn bounds(&self) -> (i64, i64) {
-        self.bounds
-    }
 }
 
 fn slice(chunk: &RowChunk, rows: std::ops::Range<usize>) -> RowChunk {

@@ -27,11 +27,13 @@ pub enum Bug {
     StraddleMemtables,
     /// A checksum is not checked.
     SkipChecksum,
+    /// A last row is believed that a deletion hides, or that was replaced since.
+    StaleLastRow,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgeBeforeSync,
         Self::PublishBeforeDurable,
         Self::ReuseSequence,
@@ -43,6 +45,7 @@ impl Bug {
         Self::CompactAround,
         Self::StraddleMemtables,
         Self::SkipChecksum,
+        Self::StaleLastRow,
     ];
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::budget::MemoryBudget;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::last_rows::KeptLastRows;
 use crate::limits::PRODUCER_COUNT_MAX;
 use crate::manifest::{CommitTimes, ProducerState};
 use crate::memtable::Memtable;
@@ -73,6 +75,8 @@ pub struct TableView {
     pub tombstones: Arc<Vec<Tombstone>>,
     /// Merges have folded versions or applied deletions up to here, inclusive: no view below it is whole.
     pub horizon: Sequence,
+    /// The last rows of `segments`, once they were asked for.
+    pub last_rows: Arc<KeptLastRows>,
 }
 
 impl TableView {
@@ -115,6 +119,8 @@ pub struct Snapshot {
     durable: Sequence,
     /// For each length of history, the first sequence that tables with it still serve; empty for the present.
     horizons: Arc<[(i64, Sequence)]>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 impl Snapshot {
@@ -128,6 +134,12 @@ impl Snapshot {
     #[must_use]
     pub fn durable_sequence(&self) -> Sequence {
         self.durable
+    }
+
+    /// The part of the memory budget that reads take grants of.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
     }
 
     /// What it sees.
@@ -179,13 +191,14 @@ impl Snapshot {
 }
 
 /// The one place that publishes: the present view, and how far it counts.
-#[derive(Default)]
 pub struct StateCell {
     inner: RwLock<Inner>,
     /// Held while a batch goes into memtables, and while they freeze: a batch never straddles two.
     insert: Mutex<()>,
     /// When batches were committed.
     times: Mutex<CommitTimes>,
+    /// The memory for reads.
+    memory: Arc<MemoryBudget>,
 }
 
 #[derive(Default)]
@@ -227,13 +240,14 @@ pub struct Install<'a> {
 }
 
 impl StateCell {
-    /// A cell that begins with `view`, of which everything up to `last` is durable.
+    /// A cell that begins with `view`, of which everything up to `last` is durable. Reads take grants of `memory`.
     #[must_use]
     pub fn new(
         view: View,
         last: Sequence,
         producers: BTreeMap<String, ProducerState>,
         times: CommitTimes,
+        memory: Arc<MemoryBudget>,
     ) -> Self {
         let inner = Inner {
             view: Arc::new(view),
@@ -242,7 +256,8 @@ impl StateCell {
             durable: last,
             producers,
         };
-        Self { inner: RwLock::new(inner), insert: Mutex::new(()), times: Mutex::new(times) }
+        let (insert, times) = (Mutex::new(()), Mutex::new(times));
+        Self { inner: RwLock::new(inner), insert, times, memory }
     }
 
     /// Says what is durable, once, at opening.
@@ -255,7 +270,8 @@ impl StateCell {
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner.read();
         let (through, durable) = (inner.published, inner.durable);
-        Snapshot { view: Arc::clone(&inner.view), through, durable, horizons: Arc::default() }
+        let (view, memory) = (Arc::clone(&inner.view), Arc::clone(&self.memory));
+        Snapshot { view, through, durable, horizons: Arc::default(), memory }
     }
 
     /// The present view.
@@ -347,6 +363,7 @@ impl StateCell {
         tables.dedup();
         for id in tables {
             let mut table = TableView::clone(&next.table(id));
+            let (before, gone_before) = (table.segments.len(), gone.len());
             table.segments.retain(|segment| {
                 let stays = !removed.contains(&segment.info().file_id);
                 if !stays {
@@ -355,6 +372,9 @@ impl StateCell {
                 stays
             });
             table.segments.extend(added.iter().filter(|one| one.info().table == id).cloned());
+            if gone.len() > gone_before || table.segments.len() > before {
+                table.last_rows = table.last_rows.next();
+            }
             table.frozen.retain(|one| !done.iter().any(|done| Arc::ptr_eq(one, done)));
             if table.tombstones.iter().any(applied) {
                 let kept = table.tombstones.iter().filter(|one| !applied(one)).cloned();

@@ -3,7 +3,8 @@
 use chronolith_engine::error::Error;
 use chronolith_engine::model::{FieldType, SeriesKey, Value};
 use chronolith_engine::read::{
-    AggregateFunction, AggregateRequest, Bucket as EngineBucket, ScanBatch, ScanRequest,
+    AggregateBatch, AggregateFunction, AggregateRequest, Bucket as EngineBucket, ScanBatch,
+    ScanRequest,
 };
 use chronolith_engine::snapshot::Snapshot;
 
@@ -177,7 +178,11 @@ fn aggregate(
         functions: functions.iter().map(|function| (*function, wanted.to_owned())).collect(),
     };
     let text = format!("aggregate {wanted} of {name} by {width_ns} ns, {query:?}");
-    let found = snapshot.aggregate(&request).map_err(|error| format!("{text}: {error}"))?;
+    let failed = |error: Error| format!("{text}: {error}");
+    let mut found = Vec::new();
+    for batch in snapshot.aggregate(&request).map_err(failed)? {
+        buckets_of(&batch.map_err(failed)?, &mut found);
+    }
     let expected = table.aggregate(query, width_ns, field);
     if found.len() != expected.len() {
         return Err(format!("{text}: {} buckets, expected {}", found.len(), expected.len()));
@@ -201,6 +206,28 @@ fn aggregate(
         }
     }
     Ok(())
+}
+
+/// A bucket that the engine gave.
+#[derive(Debug)]
+struct Found {
+    key: SeriesKey,
+    bucket_ns: i64,
+    row_count: u64,
+    values: Vec<Value>,
+}
+
+fn buckets_of(batch: &AggregateBatch, found: &mut Vec<Found>) {
+    for run in &batch.series {
+        for at in run.rows.clone() {
+            found.push(Found {
+                key: run.key.clone(),
+                bucket_ns: batch.bucket_ns[at],
+                row_count: batch.row_count[at],
+                values: (0..batch.values.len()).map(|function| batch.value(function, at)).collect(),
+            });
+        }
+    }
 }
 
 /// First and last are the rows' own values; of least, greatest and sum zeros are alike, and so are NaNs.

@@ -47,8 +47,8 @@ fn build(world: &mut World) -> Outcome {
 }
 
 fn flip_all(world: &mut World, count: u64, flips: &mut Flips) -> Outcome {
-    let paths: Vec<_> =
-        world.vfs.paths().into_iter().filter(|path| !path.ends_with("LOCK")).collect();
+    let counts = |path: &std::path::PathBuf| !path.ends_with("LOCK") && !path.ends_with("RESERVE");
+    let paths: Vec<_> = world.vfs.paths().into_iter().filter(counts).collect();
     for _ in 0..count {
         let path = world.dice.pick(&paths).clone();
         let bytes = world.vfs.read_raw(&path).map_err(|error| error.to_string())?;

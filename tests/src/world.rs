@@ -39,6 +39,8 @@ pub struct Setup {
     pub log_file_bytes: u64,
     /// Bytes of zeros ahead in a log file.
     pub log_prepare_bytes: u64,
+    /// Bytes of the reserve on the disk.
+    pub reserve_bytes: u64,
     /// Bytes of log at which it is flushed.
     pub log_bytes_max: u64,
     /// Rows of a window.
@@ -61,6 +63,7 @@ impl Setup {
             flush_bytes: if background { flush_bytes } else { 1 << 20 },
             log_file_bytes: *dice.pick(&[2_048, 4_096, 16_384]),
             log_prepare_bytes: *dice.pick(&[0, 1_024, 4_096]),
+            reserve_bytes: if seed.is_multiple_of(2) { 8_192 } else { 0 },
             log_bytes_max: *dice.pick(&[8_192, 32_768]),
             window_rows_min: *dice.pick(&[1, 4, 30]),
             compact_segment_count: *dice.pick(&[2, 2, 3]),
@@ -81,6 +84,7 @@ impl Setup {
             flush_bytes: Some(self.flush_bytes),
             log_file_bytes: self.log_file_bytes,
             log_prepare_bytes: self.log_prepare_bytes,
+            reserve_bytes: self.reserve_bytes,
             log_bytes_max: self.log_bytes_max,
             window_rows_min: self.window_rows_min,
             compact_segment_count: self.compact_segment_count,
@@ -543,6 +547,7 @@ impl World {
         match error {
             // Nothing of it was kept.
             Error::Io { .. }
+            | Error::DiskFull { .. }
             | Error::Poisoned { .. }
             | Error::Overloaded { .. }
             | Error::SequenceGap { .. }

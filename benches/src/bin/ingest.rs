@@ -120,7 +120,10 @@ fn run(dir: &Path, rows: u64) -> Result<()> {
         .map(|function| (function, "price".to_owned()))
         .to_vec(),
     };
-    timed("one-minute bars of all", rows, || db.aggregate(&request))?;
+    let bars = timed("one-minute bars of all", rows, || {
+        db.aggregate(&request)?.try_fold(0, |sum, batch| Ok(sum + batch?.bucket_count()))
+    })?;
+    println!("bars: {bars}");
     timed("latest of all", u64::from(SYMBOLS), || db.latest(&ScanRequest::new("ticks")))?;
     Ok(())
 }

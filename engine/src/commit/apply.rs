@@ -46,11 +46,9 @@ pub fn apply(
                 memtable
             }
         };
-        if let Some(grant) = grant.take() {
-            memtable.hold(grant);
-        }
         memtable.insert(rows, sequence);
         memtable.note(sequence, record.metadata.clone());
+        memtable.hold(grant.as_mut());
     }
     for deletion in record.deletions {
         let base = next.as_ref().unwrap_or(view);

@@ -8,6 +8,8 @@ use super::ticket::Listener;
 use crate::error::{Error, Result};
 use crate::executor::JobStatus;
 use crate::model::Sequence;
+use crate::vfs::Vfs;
+use crate::wal::AheadError;
 
 /// Milliseconds without a group after which the log counts as idle.
 const IDLE_MS: u64 = 20;
@@ -71,6 +73,27 @@ impl Pipeline {
             }
         }
         JobStatus::Idle
+    }
+
+    /// One step of the job that writes zeros ahead of the log's groups.
+    pub fn prepare_log(&self, vfs: &dyn Vfs) -> JobStatus {
+        if self.check_open().is_err() {
+            return JobStatus::Idle;
+        }
+        let Some(ahead) = self.log.lock().ahead().cloned() else { return JobStatus::Idle };
+        // Without the log's lock: groups go on meanwhile.
+        match ahead.prepare(vfs) {
+            Ok(true) => JobStatus::More,
+            Ok(false) => JobStatus::Idle,
+            Err(AheadError::Write(error)) => {
+                tracing::warn!(%error, "no zeros could be written ahead of the log");
+                JobStatus::Idle
+            }
+            Err(AheadError::Sync(error)) => {
+                self.poison(&format!("the log could not be synced: {error}"));
+                JobStatus::Idle
+            }
+        }
     }
 
     /// Everything up to here is committed, seen by readers, and durable.

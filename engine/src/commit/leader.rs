@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use super::apply;
 use super::imports;
 use super::pipeline::Pipeline;
-use super::queue::{Queued, payload_of};
+use super::queue::{Queued, ROWS, payload_of};
+use super::submit::rows_bytes;
 use super::ticket::{Cell, Failure, Told, WriteOutcome};
 use crate::budget::Grant;
 use crate::error::Error;
+use crate::limits::LOG_SMALL_GROUP_BYTES;
 use crate::manifest::ProducerState;
 use crate::model::{Durability, Rows, Sequence};
 use crate::planted::{Bug, is_on};
@@ -47,7 +49,7 @@ impl Pipeline {
         true
     }
 
-    fn commit_group(&self, group: Vec<Queued>) {
+    fn commit_group(&self, mut group: Vec<Queued>) {
         let mut log = self.log.lock();
         if let Some(cause) = self.poisoned() {
             drop(log);
@@ -56,7 +58,14 @@ impl Pipeline {
         }
         let payload = payload_of(&group);
         let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
-        let (first, commit_time_ns) = match log.append(&payload, count) {
+        self.reserve.make_once();
+        let appended = if group.iter().any(Queued::has_rows) {
+            let admitted = self.reserve.admit_rows(payload.len() as u64);
+            admitted.and_then(|()| log.append(&payload, count))
+        } else {
+            self.reserve.with(0, || log.append(&payload, count))
+        };
+        let (first, commit_time_ns) = match appended.map_err(|error| self.reserve.explain(error)) {
             Ok(appended) => appended,
             Err(error) => {
                 // Listeners that are told of the failure may ask for the log.
@@ -89,9 +98,22 @@ impl Pipeline {
             self.fail(group, &failure);
             return;
         }
+        // Bulk gains nothing by zeros ahead, and would outrun them.
+        let small = fsync && payload.len() <= LOG_SMALL_GROUP_BYTES;
+        drop(payload);
+        for batch in &mut group {
+            batch.encoded = Vec::new();
+            let rows = batch.grant.bytes().min(rows_bytes(&batch.record));
+            // Giving back is never refused.
+            let _ = batch.grant.resize(rows, ROWS);
+        }
         let durable =
             if early { fsync.then(|| log.last()) } else { log.is_durable().then(|| log.last()) };
+        let low = small && log.ahead().is_some_and(|ahead| ahead.is_low());
         drop(log);
+        if low && let Some(job) = self.prepare_job.lock().as_ref() {
+            job.wake();
+        }
         self.insert(group, first, commit_time_ns, durable);
     }
 
@@ -159,7 +181,8 @@ impl Pipeline {
         grant: Grant,
         producer: Option<ProducerState>,
     ) {
-        self.unfrozen_bytes.fetch_add(grant.bytes(), Ordering::Relaxed);
+        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        self.unfrozen_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut parts = vec![record];
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);

@@ -1,7 +1,7 @@
 //! The log as the pipeline has it: begins with the first write, rotates files, and removes those that are not needed.
 //! Invariant: the manifest names a log file as its head before any group goes into it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::tail::LogPlace;
@@ -13,14 +13,16 @@ use crate::model::{FileId, Sequence};
 use crate::planted::{Bug, is_on};
 use crate::rng::Rng;
 use crate::vfs::{OpenMode, Vfs};
-use crate::wal::{FileHeader, Group, GroupKind, LogFile, LogWriter, Recovery, TornTail};
+use crate::wal::{
+    Ahead, FileHeader, Group, GroupKind, LogFile, LogWriter, Preparation, Recovery, TornTail,
+};
 
 /// Sizes of log files.
 #[derive(Debug, Clone, Copy)]
 pub struct LogSizes {
     /// Bytes at which a file is closed and the next begun.
     pub file_bytes: u64,
-    /// Bytes of zeros written ahead in a new file.
+    /// Bytes of zeros that are kept ahead of the groups.
     pub prepare_bytes: u64,
 }
 
@@ -173,6 +175,23 @@ impl Log {
         writer.sync().map_err(|error| (error, true))
     }
 
+    /// The zeros ahead of the active file's groups.
+    pub fn ahead(&self) -> Option<&Arc<Ahead>> {
+        self.writer.as_ref().map(LogWriter::ahead)
+    }
+
+    /// Cuts the zeros ahead: nothing is appended any more.
+    ///
+    /// # Errors
+    /// `Io`; what was durable is.
+    pub fn trim(&self) -> Result<()> {
+        self.writer.as_ref().map_or(Ok(()), LogWriter::trim)
+    }
+
+    fn preparation(&self) -> Preparation {
+        Preparation { ahead_bytes: self.sizes.prepare_bytes, file_bytes: self.sizes.file_bytes }
+    }
+
     /// Commit time: the wall clock, never before the last one.
     fn next_commit_time(&mut self) -> i64 {
         let now = self.clock.wall_ns();
@@ -198,7 +217,7 @@ impl Log {
         }
         let header = self.header(incarnation);
         let writer =
-            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)?;
+            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.preparation())?;
         let mut changes = vec![Change::LogHead { number: header.number, file_id: header.file_id }];
         if incarnation > version.incarnation {
             changes.push(Change::Incarnation { number: incarnation, previous_last: self.last });
@@ -247,7 +266,7 @@ impl Log {
         let header = self.header(self.last.incarnation);
         let head = [Change::LogHead { number: header.number, file_id: header.file_id }];
         let created =
-            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.sizes.prepare_bytes)
+            LogWriter::create(self.vfs.as_ref(), &self.folder, header, self.preparation())
                 .and_then(|next| self.name_head(&next, &head).map(|()| next));
         let next = match created {
             Ok(next) => next,
@@ -258,6 +277,7 @@ impl Log {
             Err(error) => return Err(error),
         };
         if let Some(full) = self.writer.replace(next) {
+            full.stop_preparing();
             self.closed.push(ClosedFile {
                 number: full.header().number,
                 path: full.path().to_path_buf(),
@@ -268,12 +288,33 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps the torn tail that recovery found, once.
+    /// Keeps the torn tail that recovery found, once. On a full disk it stays where it is: the next file's header cuts it.
     fn settle_tail(&mut self) -> Result<()> {
-        if let Some(torn) = &self.recovered.torn {
-            self.quarantine_tail(torn)?;
-            self.recovered.torn = None;
+        let Some(torn) = &self.recovered.torn else { return Ok(()) };
+        match self.quarantine_tail(torn) {
+            Err(error) if error.is_no_space() => {
+                tracing::warn!(%error, "no space to copy the torn tail aside: it stays in its file for now");
+                Ok(())
+            }
+            done => {
+                done?;
+                self.recovered.torn = None;
+                Ok(())
+            }
         }
+    }
+
+    /// Takes away a file that the log needs no more. One with a torn tail that found no room elsewhere is set aside whole.
+    fn take_away(&mut self, path: &Path) -> Result<()> {
+        if self.recovered.torn.as_ref().is_none_or(|torn| torn.path != *path) {
+            return self.vfs.remove(path);
+        }
+        let folder = self.dir.join(names::QUARANTINE_FOLDER);
+        self.vfs.create_dir_all(&folder)?;
+        self.vfs.sync_dir(&self.dir)?;
+        self.vfs.rename(path, &folder.join(path.file_name().unwrap_or_default()))?;
+        self.vfs.sync_dir(&folder)?;
+        self.recovered.torn = None;
         Ok(())
     }
 
@@ -345,7 +386,8 @@ impl Log {
             self.settle_tail()?;
         }
         while let Some(file) = self.closed.first().filter(|file| file.number < floor) {
-            self.vfs.remove(&file.path)?;
+            let path = file.path.clone();
+            self.take_away(&path)?;
             self.closed.remove(0);
         }
         if self.vfs.exists(&self.folder)? {

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, JobHandle, Signal};
 use crate::model::Sequence;
 use crate::planted::{Bug, is_on};
+use crate::reserve::Reserve;
 use crate::snapshot::{Frozen, StateCell};
 use crate::tombstone::Tombstone;
 
@@ -26,6 +27,8 @@ use crate::tombstone::Tombstone;
 pub struct Parts {
     /// The log.
     pub log: Log,
+    /// Space for what frees space.
+    pub reserve: Arc<Reserve>,
     /// The state that readers see.
     pub state: Arc<StateCell>,
     /// The part of the memory budget for rows: above it writes wait.
@@ -53,6 +56,7 @@ pub struct Changes {
 pub struct Pipeline {
     pub(super) queue: Mutex<Queue>,
     pub(super) log: Mutex<Log>,
+    pub(super) reserve: Arc<Reserve>,
     pub(super) state: Arc<StateCell>,
     pub(super) budget: Arc<MemoryBudget>,
     pub(super) flush_bytes: usize,
@@ -76,6 +80,7 @@ pub struct Pipeline {
     pub(super) armed: AtomicBool,
     pub(super) commit_job: Mutex<Option<Arc<dyn JobHandle>>>,
     pub(super) flush_job: Mutex<Option<Arc<dyn JobHandle>>>,
+    pub(super) prepare_job: Mutex<Option<Arc<dyn JobHandle>>>,
 }
 
 impl Pipeline {
@@ -96,6 +101,7 @@ impl Pipeline {
         Arc::new(Self {
             queue: Mutex::new(queue),
             log: Mutex::new(parts.log),
+            reserve: parts.reserve,
             state: parts.state,
             budget: parts.budget,
             flush_bytes: parts.flush_bytes,
@@ -113,6 +119,7 @@ impl Pipeline {
             armed: AtomicBool::new(false),
             commit_job: Mutex::new(None),
             flush_job: Mutex::new(None),
+            prepare_job: Mutex::new(None),
         })
     }
 
@@ -120,6 +127,11 @@ impl Pipeline {
     pub fn attach(&self, commit_job: Arc<dyn JobHandle>, flush_job: Option<Arc<dyn JobHandle>>) {
         *self.commit_job.lock() = Some(commit_job);
         *self.flush_job.lock() = flush_job;
+    }
+
+    /// Names the job that prepares the log, to be woken when small groups have used up half of what is prepared.
+    pub fn attach_preparing(&self, job: Arc<dyn JobHandle>) {
+        *self.prepare_job.lock() = Some(job);
     }
 
     /// Asks the commit job to look at the queue.
@@ -251,6 +263,9 @@ impl Pipeline {
             && let Err((error, _)) = log.witness()
         {
             tracing::warn!(%error, "no witness could be written at close");
+        }
+        if let Err(error) = log.trim() {
+            tracing::warn!(%error, "the zeros at the end of the log stay");
         }
         Ok(())
     }

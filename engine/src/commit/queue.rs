@@ -11,6 +11,9 @@ use crate::limits::LOG_GROUP_BYTES_MAX;
 use crate::model::{Durability, OnPressure};
 use crate::wal::Record;
 
+/// What the memory of a batch is for.
+pub(super) const ROWS: &str = "rows in memory";
+
 /// How a record is submitted.
 #[derive(Clone, Copy)]
 pub(super) struct How {
@@ -40,17 +43,26 @@ pub(super) struct Queued {
     pub(super) grant: Grant,
 }
 
+impl Queued {
+    pub(super) fn has_rows(&self) -> bool {
+        !self.record.rows.is_empty()
+    }
+}
+
 impl Queue {
     /// As many batches as a group takes, from the front.
+    /// Rows and changes do not share one: on a full disk rows are refused, and changes may free space.
     pub(super) fn take_group(&mut self) -> Vec<Queued> {
-        if self.bytes <= LOG_GROUP_BYTES_MAX / 2 {
+        let has_rows = self.batches.first().is_some_and(Queued::has_rows);
+        let alike = self.batches.iter().all(|batch| batch.has_rows() == has_rows);
+        if alike && self.bytes <= LOG_GROUP_BYTES_MAX / 2 {
             self.bytes = 0;
             return std::mem::take(&mut self.batches);
         }
         let mut bytes = 0;
         let fits = |batch: &&Queued| {
             bytes += batch.encoded.len() + 4;
-            bytes <= LOG_GROUP_BYTES_MAX / 2
+            bytes <= LOG_GROUP_BYTES_MAX / 2 && batch.has_rows() == has_rows
         };
         let count = self.batches.iter().take_while(fits).count().max(1);
         let rest = self.batches.split_off(count);

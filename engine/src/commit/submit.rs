@@ -7,20 +7,26 @@ use super::imports;
 use super::pipeline::{Changes, Pipeline};
 use super::prepare::{self, Prepared};
 use super::producers::Verdict;
-use super::queue::{How, Queue, Queued};
+use super::queue::{How, Queue, Queued, ROWS};
 use super::ticket::{Cell, Duty, Ticket, WriteOutcome};
 use crate::budget::Grant;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_BYTES_MAX;
 use crate::manifest::ProducerState;
-use crate::model::{Batch, Durability, OnPressure, Producer, Rows, Sequence};
+use crate::memtable::bytes_at_most;
+use crate::model::{Batch, CommitMetadata, Durability, OnPressure, Producer, Rows, Sequence};
 use crate::wal::Record;
 
 /// Milliseconds for which a write waits for memory before it is refused.
 const PRESSURE_WAIT_MS: u64 = 30_000;
 /// Milliseconds after which it looks again by itself.
 const PRESSURE_SLICE_MS: u64 = 100;
+
+/// Times that a batch's encoded bytes are in memory: in the queue, in the payload of its group, and in the log's buffer.
+const LOG_COPIES: usize = 3;
+/// Bytes that a record takes in the log beside those of its rows, roughly.
+const ENCODED_BYTES_MORE: usize = 256;
 
 impl Pipeline {
     /// Queues a batch.
@@ -90,9 +96,19 @@ impl Pipeline {
         how: How,
     ) -> Result<Option<Ticket>> {
         let bytes: usize = prepared.record.rows.iter().map(Rows::memory_bytes).sum();
-        let grant = self.admit(bytes, how.on_pressure)?;
-        let mut encoded = Vec::with_capacity(bytes + 256);
+        if !prepared.record.rows.is_empty() {
+            // Before the queue: what frees space must not fail behind rows.
+            self.reserve.admit_rows(bytes as u64)?;
+        }
+        let rows_bytes = rows_bytes(&prepared.record);
+        // A record's bytes are at most its rows' and a few a column.
+        let encoded_bytes = bytes + bytes / 8 + ENCODED_BYTES_MORE;
+        let mut grant = self.admit(rows_bytes + LOG_COPIES * encoded_bytes, how.on_pressure)?;
+        let mut encoded = Vec::with_capacity(encoded_bytes);
         prepared.record.encode(&mut encoded);
+        encoded.shrink_to_fit();
+        let held = grant.bytes().min(rows_bytes + LOG_COPIES * encoded.len());
+        grant.resize(held, ROWS)?;
         if encoded.len() > BATCH_BYTES_MAX + BATCH_BYTES_MAX / 4 {
             return Err(Error::OverLimit {
                 what: "the batch in the log".into(),
@@ -190,14 +206,14 @@ impl Pipeline {
     fn admit(&self, bytes: usize, on_pressure: OnPressure) -> Result<Grant> {
         // A batch larger than all memory for rows passes alone, with what there is.
         let bytes = bytes.min(self.budget.limit_bytes());
-        let mut grant = self.budget.grant(bytes, "rows in memory");
+        let mut grant = self.budget.grant(bytes, ROWS);
         if grant.is_err() && on_pressure == OnPressure::Refuse {
             self.wake_flush();
         } else if grant.is_err() {
             self.waiting.fetch_add(1, Ordering::AcqRel);
             self.wake_flush();
             let mut ready = || {
-                grant = self.budget.grant(bytes, "rows in memory");
+                grant = self.budget.grant(bytes, ROWS);
                 grant.is_ok() || self.check_open().is_err()
             };
             // In slices: a reader that lets go of a memtable tells nobody.
@@ -211,6 +227,13 @@ impl Pipeline {
         self.check_open()?;
         grant
     }
+}
+
+/// Bytes that the rows of a record take at most in memtables, with what goes along.
+pub(super) fn rows_bytes(record: &Record) -> usize {
+    let rows: usize = record.rows.iter().map(bytes_at_most).sum();
+    let metadata = record.metadata.len_bytes() + size_of::<(Sequence, CommitMetadata)>();
+    rows + record.rows.len() * metadata
 }
 
 /// Users write no system table.

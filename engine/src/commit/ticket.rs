@@ -32,6 +32,8 @@ pub struct WriteOutcome {
 pub(super) enum Failure {
     /// Nothing was written; the error's parts, to be told to each.
     Io { op: &'static str, path: std::path::PathBuf, kind: std::io::ErrorKind, text: String },
+    /// Nothing was written: the disk is full.
+    DiskFull { path: std::path::PathBuf, free_bytes: u64, what: String },
     /// Nothing was written, for another reason.
     Refused(String),
     /// It may be found after reopening.
@@ -46,6 +48,9 @@ impl Failure {
             Error::Io { op, path, source } => {
                 Self::Io { op, path: path.clone(), kind: source.kind(), text: source.to_string() }
             }
+            Error::DiskFull { path, free_bytes, what } => {
+                Self::DiskFull { path: path.clone(), free_bytes: *free_bytes, what: what.clone() }
+            }
             Error::Poisoned { cause } => Self::Poisoned(cause.clone()),
             other => Self::Refused(other.to_string()),
         }
@@ -55,6 +60,9 @@ impl Failure {
         match self {
             Self::Io { op, path, kind, text } => {
                 Error::io(op, path, std::io::Error::new(*kind, text.clone()))
+            }
+            Self::DiskFull { path, free_bytes, what } => {
+                Error::DiskFull { path: path.clone(), free_bytes: *free_bytes, what: what.clone() }
             }
             Self::Refused(text) => Error::Internal(text.clone()),
             Self::Unknown(cause) => Error::OutcomeUnknown { cause: cause.clone() },

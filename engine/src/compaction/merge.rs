@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use chronolith_codec::Effort;
 
+use crate::budget::{Grant, MemoryBudget};
 use crate::error::{Error, Result};
-use crate::flush::{SegmentTarget, columns_of};
+use crate::flush::{SegmentTarget, WRITER_GROUPS, columns_of, group_bytes};
 use crate::merge::{Resolver, RowSource, SeriesMerge};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSchema, Window};
 use crate::segment::{SegmentInfo, SegmentReader, SegmentWriter};
@@ -14,6 +15,15 @@ use crate::tombstone::Tombstone;
 
 /// Free bytes that a merge leaves on the disk, so that the log can go on; a quarter of what is free where that is less.
 const RESERVE_BYTES: u64 = 64 << 20;
+/// Bytes of the rows that are read of an input at once, where there is memory, and where there is little.
+const CHUNK_BYTES_MAX: usize = 8 << 20;
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// What the rows of a chunk take while they are read and decoded, and on their way to the writer, in parts of the chunk.
+const READ_PARTS: usize = 3;
+const WORK_PARTS: usize = 4;
+/// Series after which the grant for the writer's indexes is made larger.
+const HOLD_SERIES: usize = 64;
+const WHAT: &str = "a merge of segments";
 
 /// What a merge takes.
 pub struct MergeInput<'a> {
@@ -32,7 +42,8 @@ pub struct MergeInput<'a> {
 /// Merges; none where no row is left.
 ///
 /// # Errors
-/// `Corrupt` for a damaged input, which then stays; `Io`, in particular where the disk has too little room.
+/// `Corrupt` for a damaged input, which then stays; `Io`, in particular where the disk has too little room; `Overloaded` where memory is
+/// full: a retry is safe.
 #[tracing::instrument(level = "info", skip_all, fields(table = %input.schema.name, inputs = input.readers.len()))]
 pub fn merge_segments(
     target: &SegmentTarget,
@@ -44,7 +55,9 @@ pub fn merge_segments(
     let horizon = input.horizon;
     let applied: Vec<Tombstone> =
         input.tombstones.iter().filter(|one| one.sequence <= horizon).cloned().collect();
-    let mut spec = target.spec(input.schema, input.window, Effort::Dense);
+    let memory = &target.memory.merges;
+    let limit = memory.limit_bytes();
+    let mut spec = target.spec(input.schema, input.window, Effort::Dense, limit);
     spec.tombstones_through = before;
     if input.schema.merge.replaces() || !applied.is_empty() {
         spec.tombstones_through = horizon;
@@ -55,10 +68,24 @@ pub fn merge_segments(
             writer.metadata(sequence, metadata);
         }
     }
+    let writer_bytes = WRITER_GROUPS * group_bytes(limit);
+    let mut work = Work {
+        memory,
+        grant: memory.grant(writer_bytes + writer.index_bytes(), WHAT)?,
+        writer_bytes,
+        chunk_bytes: (limit / 64).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
+        passing_bytes: 0,
+    };
     let mut row_count = 0;
     let mut cursors: Vec<u32> = vec![0; input.readers.len()];
+    let mut series_count = 0;
     while let Some(key) = least_key(&input.readers, &cursors)? {
-        row_count += merge_series(input, (&applied, horizon), &key, &mut cursors, &mut writer)?;
+        let of = (&applied[..], horizon);
+        row_count += merge_series(input, of, &key, &mut cursors, &mut writer, &mut work)?;
+        series_count += 1;
+        if series_count % HOLD_SERIES == 0 {
+            work.hold(writer.index_bytes())?;
+        }
     }
     if row_count == 0 {
         return Ok(None);
@@ -66,8 +93,44 @@ pub fn merge_segments(
     writer.finish().map(Some)
 }
 
+/// Bytes that must be free for a merge: those of its inputs, and what it leaves on a disk that has no more.
+#[must_use]
+pub fn room_for(input: &MergeInput<'_>) -> u64 {
+    let need = input_bytes(input);
+    need + RESERVE_BYTES.min(need / 3 + 1)
+}
+
+fn input_bytes(input: &MergeInput<'_>) -> u64 {
+    input.readers.iter().map(|reader| reader.info().len_bytes).sum()
+}
+
+/// The memory of a merge.
+struct Work<'a> {
+    memory: &'a Arc<MemoryBudget>,
+    grant: Grant,
+    writer_bytes: usize,
+    chunk_bytes: usize,
+    /// What chunks took at most on their way to the writer.
+    passing_bytes: usize,
+}
+
+impl Work<'_> {
+    fn hold(&mut self, index_bytes: usize) -> Result<()> {
+        self.grant.resize(self.writer_bytes + self.passing_bytes + index_bytes, WHAT)
+    }
+
+    fn pass(&mut self, chunk: &RowChunk, index_bytes: usize) -> Result<()> {
+        let bytes = chunk.memory_bytes().saturating_mul(WORK_PARTS);
+        if bytes <= self.passing_bytes {
+            return Ok(());
+        }
+        self.passing_bytes = bytes;
+        self.hold(index_bytes)
+    }
+}
+
 fn check_room(target: &SegmentTarget, input: &MergeInput<'_>) -> Result<()> {
-    let need: u64 = input.readers.iter().map(|reader| reader.info().len_bytes).sum();
+    let need = input_bytes(input);
     let free = target.vfs.free_bytes(&target.folder)?;
     let reserve = RESERVE_BYTES.min(free / 4);
     if free >= need + reserve {
@@ -104,9 +167,12 @@ fn merge_series(
     key: &SeriesKey,
     cursors: &mut [u32],
     writer: &mut SegmentWriter<'_>,
+    work: &mut Work<'_>,
 ) -> Result<u64> {
     let columns: Arc<[(ColumnId, FieldType)]> = columns_of(input.schema).into();
-    let types = columns.iter().map(|column| column.1).collect();
+    let types: Vec<FieldType> = columns.iter().map(|column| column.1).collect();
+    let field = |of: &FieldType| if *of == FieldType::Utf8 { 5 } else { 9 };
+    let row_bytes = 24 + types.iter().map(field).sum::<usize>();
     let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
     for (reader, at) in input.readers.iter().zip(cursors) {
         if *at >= reader.series_count() || reader.key(*at)? != *key {
@@ -117,32 +183,40 @@ fn merge_series(
             bounds: reader.time_bounds(*at)?,
             reader: Arc::clone(reader),
             columns: Arc::clone(&columns),
+            row_bytes,
+            chunk_bytes: work.chunk_bytes,
+            grant: work.memory.empty_grant(),
         }));
         *at += 1;
     }
     let hidden_by: Vec<Tombstone> =
         applied.iter().filter(|one| one.covers_series(key)).cloned().collect();
-    let mut merge = SeriesMerge::new(types, sources);
+    let mut merge = SeriesMerge::new(types, work.chunk_bytes, sources);
     let mut resolver = Resolver::new(input.schema.merge, horizon);
     let mut row_count = 0;
-    let mut write = |rows: Option<RowChunk>| -> Result<()> {
+    let mut write = |writer: &mut SegmentWriter<'_>, rows: Option<RowChunk>| -> Result<()> {
         let Some(rows) = rows.filter(|rows| rows.row_count() > 0) else { return Ok(()) };
         row_count += rows.row_count() as u64;
         writer.push(key, &rows)
     };
     while let Some(chunk) = merge.next_chunk()? {
-        write(resolver.push(crate::merge::hide(chunk, key, &hidden_by)))?;
+        work.pass(&chunk, writer.index_bytes())?;
+        write(writer, resolver.push(crate::merge::hide(chunk, key, &hidden_by)))?;
     }
-    write(resolver.finish())?;
+    write(writer, resolver.finish())?;
     Ok(row_count)
 }
 
-/// A series' rows in a segment, with sequences, a row group at a time.
+/// A series' rows in a segment, with sequences, a row group at a time, or a part of one.
 struct Run {
     reader: Arc<SegmentReader>,
     rows: std::ops::Range<u64>,
     bounds: (i64, i64),
     columns: Arc<[(ColumnId, FieldType)]>,
+    row_bytes: usize,
+    chunk_bytes: usize,
+    /// For the chunk that was given last.
+    grant: Grant,
 }
 
 impl RowSource for Run {
@@ -150,8 +224,12 @@ impl RowSource for Run {
         if self.rows.is_empty() {
             return Ok(None);
         }
-        let group = self.reader.group_of(self.rows.start);
-        let end = self.reader.group_rows(group).end.clamp(self.rows.start + 1, self.rows.end);
+        let (reader, columns, rows) = (&self.reader, &self.columns, self.rows.clone());
+        let row_bytes = self.row_bytes;
+        let end = self.grant.fit((self.chunk_bytes, CHUNK_BYTES_MIN), WHAT, |bytes_max| {
+            let (end, bytes) = reader.measure(rows.clone(), columns, row_bytes, bytes_max)?;
+            Ok((end, bytes.saturating_mul(READ_PARTS)))
+        })?;
         let rows = std::mem::replace(&mut self.rows.start, end)..end;
         self.reader.read(rows, &self.columns, true).map(Some)
     }

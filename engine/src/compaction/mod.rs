@@ -5,5 +5,5 @@
 mod merge;
 mod plan;
 
-pub use merge::{MergeInput, merge_segments};
+pub use merge::{MergeInput, merge_segments, room_for};
 pub use plan::{Plan, plan, removable};

@@ -1,4 +1,4 @@
-//! The background jobs: committing what nobody waits for, flushing, merging.
+//! The background jobs: committing what nobody waits for, preparing the log, flushing, merging.
 
 use std::sync::{Arc, Weak};
 
@@ -21,6 +21,22 @@ impl Job for CommitJob {
     fn on_panic(&self, message: &str) {
         if let Some(pipeline) = self.0.upgrade() {
             pipeline.abandon(&format!("the commit job panicked: {message}"));
+        }
+    }
+}
+
+/// Writes zeros ahead of the log's groups.
+struct PrepareJob(Weak<Maintenance>);
+
+impl Job for PrepareJob {
+    fn run_one(&self) -> JobStatus {
+        let Some(maintenance) = self.0.upgrade() else { return JobStatus::Idle };
+        maintenance.pipeline.prepare_log(maintenance.target.vfs.as_ref())
+    }
+
+    fn on_panic(&self, message: &str) {
+        if let Some(maintenance) = self.0.upgrade() {
+            maintenance.pipeline.poison(&format!("the preparation job panicked: {message}"));
         }
     }
 }
@@ -70,6 +86,9 @@ impl Job for CompactJob {
         }
         if let Err(error) = maintenance.compact(false) {
             tracing::warn!(%error, "a merge of segments failed; they stay as they are");
+            if matches!(error, crate::error::Error::Overloaded { .. }) {
+                return JobStatus::After { ms: RETRY_MS };
+            }
         }
         JobStatus::Idle
     }
@@ -95,16 +114,18 @@ impl Jobs {
         let commit =
             executor.spawn("chronolith-commit", Arc::new(CommitJob(Arc::downgrade(pipeline))));
         let weak = || Arc::downgrade(maintenance);
+        let prepare = executor.spawn("chronolith-prepare", Arc::new(PrepareJob(weak())));
+        pipeline.attach_preparing(Arc::clone(&prepare));
         if !background {
             pipeline.attach(Arc::clone(&commit), None);
-            return Self(vec![commit]);
+            return Self(vec![commit, prepare]);
         }
         let compact = executor.spawn("chronolith-compact", Arc::new(CompactJob(weak())));
         let flush =
             FlushJob { maintenance: weak(), compact: Mutex::new(Some(Arc::clone(&compact))) };
         let flush = executor.spawn("chronolith-flush", Arc::new(flush));
         pipeline.attach(Arc::clone(&commit), Some(Arc::clone(&flush)));
-        Self(vec![commit, flush, compact])
+        Self(vec![commit, prepare, flush, compact])
     }
 
     /// Ends them, and waits for the steps that run.

@@ -14,6 +14,7 @@ use crate::flush::{self, SegmentTarget};
 use crate::format::names;
 use crate::manifest::{Change, Manifest, Version};
 use crate::model::{FileId, Sequence, TableId, TableSchema};
+use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{Frozen, Install, SegmentHandle, StateCell, View};
 
@@ -21,6 +22,8 @@ use crate::snapshot::{Frozen, Install, SegmentHandle, StateCell, View};
 pub(super) struct Maintenance {
     /// The commit pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// Space for what frees space.
+    pub reserve: Arc<Reserve>,
     /// What readers see.
     pub state: Arc<StateCell>,
     /// The manifest.
@@ -68,6 +71,7 @@ impl Maintenance {
             return Ok(false);
         }
         self.install_flush(frozen, added)?;
+        self.reserve.restore();
         self.pipeline.memory_freed();
         Ok(true)
     }
@@ -77,7 +81,8 @@ impl Maintenance {
         for (table, memtables) in frozen.tables.iter().filter(|(_, some)| !some.is_empty()) {
             // The rows of a table that was dropped meanwhile go with it.
             let Some(schema) = frozen.catalog.by_id(*table) else { continue };
-            match flush::write_segments(&self.target, schema, memtables) {
+            let write = || flush::write_segments(&self.target, schema, memtables);
+            match self.reserve.with(0, write) {
                 Ok(segments) => added.extend(segments),
                 Err(error) => {
                     self.target.remove(&added);
@@ -140,7 +145,8 @@ impl Maintenance {
         // A copy is written, so that commits do not wait for the disk.
         let mut copy = self.state.with_times(|times| times.clone());
         let (vfs, rng) = (target.vfs.as_ref(), target.rng.as_ref());
-        let written = copy.append_to_file(vfs, rng, &self.dir, target.database_id);
+        let written =
+            self.reserve.with(0, || copy.append_to_file(vfs, rng, &self.dir, target.database_id));
         self.state.with_times(|times| times.adopt_file(copy));
         written
     }
@@ -150,7 +156,7 @@ impl Maintenance {
         if let Some(cause) = self.pipeline.poisoned() {
             return Err(Error::Poisoned { cause });
         }
-        self.manifest.commit(changes).inspect_err(|error| {
+        self.reserve.with(0, || self.manifest.commit(changes)).inspect_err(|error| {
             if matches!(error, Error::Poisoned { .. } | Error::Locked { .. }) {
                 self.pipeline.poison(&format!("the manifest refused an edit: {error}"));
             }
@@ -189,13 +195,14 @@ impl Maintenance {
             for plan in self.plans(schema, settle) {
                 let _merging = self.merging.lock();
                 self.pipeline.check_open()?;
-                if let Err(error) = self.merge(schema.id, &plan, &mut report) {
+                if let Err(error) = self.merge(schema.id, &plan, settle, &mut report) {
                     tracing::warn!(%error, table = %schema.name, "segments could not be merged");
                     failed.get_or_insert(error);
                 }
             }
         }
         self.collect()?;
+        self.reserve.restore();
         failed.map_or(Ok(report), Err)
     }
 
@@ -231,7 +238,13 @@ impl Maintenance {
         (self.manifest.version(), self.state.view())
     }
 
-    fn merge(&self, table: TableId, plan: &Plan, report: &mut CompactReport) -> Result<()> {
+    fn merge(
+        &self,
+        table: TableId,
+        plan: &Plan,
+        settle: bool,
+        report: &mut CompactReport,
+    ) -> Result<()> {
         let (version, view) = self.present();
         // The schema of now: a flush may have brought segments with columns that came after the plan's tables were listed.
         let Some(schema) = view.catalog.by_id(table) else { return Ok(()) };
@@ -251,16 +264,17 @@ impl Maintenance {
         // their deletions applied and a part without could not be told apart in one segment.
         let served = plan.inputs.iter().map(|input| input.tombstones_through).max();
         let horizon = self.horizon(schema, &version).max(served.unwrap_or_default());
-        let merged = compaction::merge_segments(
-            &self.target,
-            &MergeInput {
-                schema,
-                window: plan.window,
-                readers,
-                tombstones: &table.tombstones,
-                horizon,
-            },
-        )?;
+        let input = MergeInput {
+            schema,
+            window: plan.window,
+            readers,
+            tombstones: &table.tombstones,
+            horizon,
+        };
+        let run = || compaction::merge_segments(&self.target, &input);
+        // A merge that nobody asked for waits for room.
+        let merged =
+            if settle { self.reserve.with(compaction::room_for(&input), run)? } else { run()? };
         // Where no row is left, no segment says what became of them.
         let folded = merged.as_ref().map_or(horizon, |info| info.tombstones_through);
         self.install_merge(schema.id, plan, merged.map(Arc::new), folded, report)

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::MemoryBudget;
+use crate::budget::Memory;
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
@@ -26,14 +26,18 @@ use crate::error::{Error, Result};
 use crate::model::{
     Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
 };
-use crate::read::{AggregateRequest, AggregateRow, Scan, ScanBatch, ScanRequest, bind_tags};
+use crate::read::{AggregateRequest, Aggregation, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;
 use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
-    CompactReport, DamagedPart, DeleteOutcome, RecoveryReport, Stats, TableStats, VerifyReport,
+    CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
+    VerifyReport,
 };
+
+/// How often a change of tables, or a deletion, is tried on a full disk.
+const CHANGE_TRY_COUNT: usize = 4;
 
 /// An open database. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
@@ -43,7 +47,7 @@ pub struct Db {
 
 struct Inner {
     maintenance: Arc<Maintenance>,
-    budget: Arc<MemoryBudget>,
+    memory: Memory,
     recovery: RecoveryReport,
     jobs: Jobs,
     writable: bool,
@@ -78,7 +82,7 @@ impl Db {
         let jobs = Jobs::start(executor, &opened.maintenance, background);
         let inner = Inner {
             maintenance: opened.maintenance,
-            budget: opened.budget,
+            memory: opened.memory,
             recovery: opened.recovery,
             jobs,
             writable,
@@ -127,7 +131,15 @@ impl Db {
 
     fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
         self.check_writable("change tables")?;
-        self.inner.maintenance.pipeline.submit_change(build)?.wait()
+        let pipeline = &self.inner.maintenance.pipeline;
+        for _ in 1..CHANGE_TRY_COUNT {
+            match pipeline.submit_change(build)?.wait() {
+                // It may have stood behind rows, for which there was no room.
+                Err(error) if error.is_no_space() => {}
+                done => return done,
+            }
+        }
+        pipeline.submit_change(build)?.wait()
     }
 
     /// Queues a batch; its [`Ticket`] tells when it is committed. While memory is full this waits, at most 30 s, or does not
@@ -256,7 +268,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Snapshot::aggregate`].
-    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Vec<AggregateRow>> {
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
         self.snapshot().aggregate(request)
     }
 
@@ -329,7 +341,8 @@ impl Db {
     /// `Io`, after which everything is still in memory and log; `Poisoned`; `ReadOnly`.
     pub fn flush(&self) -> Result<()> {
         self.check_writable("flush")?;
-        self.inner.maintenance.flush().map(|_| ())
+        let maintenance = &self.inner.maintenance;
+        maintenance.flush().map(|_| ()).map_err(|error| maintenance.reserve.explain(error))
     }
 
     /// Flushes, then merges segments as far as they can be, encoded as small as they can be.
@@ -338,11 +351,18 @@ impl Db {
     /// As [`Self::flush`]; `Corrupt` for a damaged segment, which stays.
     pub fn compact(&self) -> Result<CompactReport> {
         self.check_writable("compact")?;
-        self.inner.maintenance.flush()?;
-        self.inner.maintenance.compact(true)
+        let maintenance = &self.inner.maintenance;
+        let mut flushed = maintenance.flush();
+        if flushed.as_ref().is_err_and(Error::is_no_space) {
+            // Merging what is there may give the room.
+            let _ = maintenance.compact(true);
+            flushed = maintenance.flush();
+        }
+        let done = flushed.and_then(|_| maintenance.compact(true));
+        done.map_err(|error| maintenance.reserve.explain(error))
     }
 
-    /// Figures.
+    /// Figures. Reads the segments' dictionaries, to count series.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let maintenance = &self.inner.maintenance;
@@ -357,6 +377,7 @@ impl Db {
         let memtables = snapshot.view().tables.values();
         let memtables = memtables.flat_map(|table| table.memtables());
         let version = maintenance.manifest.version();
+        let memory = &self.inner.memory;
         Stats {
             tables,
             database_id: format!("{:032x}", version.database_id),
@@ -365,8 +386,15 @@ impl Db {
             log_file_count,
             log_bytes,
             memtable_bytes: memtables.map(|one| one.stats().memory_bytes as u64).sum(),
-            memory_used_bytes: self.inner.budget.used_bytes() as u64,
-            memory_limit_bytes: self.inner.budget.limit_bytes() as u64,
+            memory_used_bytes: memory.whole.used_bytes() as u64,
+            memory_peak_bytes: memory.whole.peak_bytes() as u64,
+            memory_limit_bytes: memory.whole.limit_bytes() as u64,
+            memory_by_user: MemoryByUser {
+                rows_bytes: memory.rows.used_bytes() as u64,
+                reads_bytes: memory.reads.used_bytes() as u64,
+                flush_bytes: memory.flush.used_bytes() as u64,
+                merges_bytes: memory.merges.used_bytes() as u64,
+            },
             manifest_number: version.number,
             poisoned: maintenance.pipeline.poisoned(),
         }
@@ -432,7 +460,6 @@ fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
         stats.row_count += info.row_count;
         stats.segment_count += 1;
         stats.segment_bytes += info.len_bytes;
-        stats.series_count += u64::from(info.series_count);
     }
     for memtable in table.memtables() {
         let found = memtable.stats();
@@ -442,8 +469,8 @@ fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
         }
         stats.row_count += found.row_count;
         stats.memory_rows += found.row_count;
-        stats.series_count += found.series_count;
     }
     stats.tombstone_count = table.tombstones.len() as u64;
+    stats.series_count = snapshot.series_count(name).ok();
     stats
 }

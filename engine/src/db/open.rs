@@ -9,13 +9,16 @@ use parking_lot::Mutex;
 use super::maintain::Maintenance;
 use super::options::{Environment, Options};
 use super::outcome::RecoveryReport;
-use crate::budget::MemoryBudget;
+use crate::budget::{Memory, MemoryBudget};
 use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
 use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
 use crate::format::names;
+use crate::limits::LOG_FILL_STEP_BYTES;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
-use crate::model::{Rows, Sequence};
+use crate::memtable::bytes_at_most;
+use crate::model::Sequence;
+use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
@@ -24,7 +27,7 @@ use crate::wal::{self, RawRecord, Record, Recovery};
 /// Everything that an open database consists of.
 pub(super) struct Opened {
     pub(super) maintenance: Arc<Maintenance>,
-    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) memory: Memory,
     pub(super) recovery: RecoveryReport,
     pub(super) lock: Box<dyn LockGuard>,
 }
@@ -60,7 +63,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     };
     let manifest = Arc::new(manifest);
     let version = manifest.version();
-    let memory = Memory::new(options);
+    let limit_bytes = options.memory_bytes.unwrap_or_else(default_memory_bytes);
+    let memory = Memory::new(limit_bytes, options.flush_bytes);
     let mut replay = Replay::new(&vfs, dir, &version, &memory.rows)?;
     let folder = commit::log_folder(dir);
     if writable && vfs.exists(&folder)? {
@@ -81,7 +85,8 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
         remove_orphans(vfs.as_ref(), dir, &version)?;
     }
     let recovery = report(&recovered, last);
-    let state = StateCell::new(replay.view, last, replay.producers, replay.times);
+    let reads = Arc::clone(&memory.reads);
+    let state = StateCell::new(replay.view, last, replay.producers, replay.times, reads);
     let proven = recovered.durable.unwrap_or_default().max(version_last(&version));
     let durable = if writable { last } else { proven };
     let opened = Opening { options, manifest, version, memory, recovered, last, durable };
@@ -97,23 +102,6 @@ fn version_last(version: &Version) -> Sequence {
     let flushed = version.flushed_through.values().copied().max().unwrap_or_default();
     let lost = version.incarnations.last().map(|(_, last)| *last).unwrap_or_default();
     flushed.max(version.catalog_sequence).max(lost)
-}
-
-/// The memory budget, and how much of it is for rows.
-struct Memory {
-    whole: Arc<MemoryBudget>,
-    rows: Arc<MemoryBudget>,
-    flush_bytes: usize,
-}
-
-impl Memory {
-    fn new(options: &Options) -> Self {
-        let whole = MemoryBudget::new(options.memory_bytes.unwrap_or_else(default_memory_bytes));
-        let limit = whole.limit_bytes();
-        let flush_bytes = options.flush_bytes.unwrap_or(limit / 4).max(1);
-        let rows = whole.part(flush_bytes.saturating_mul(2).min(limit / 2).max(flush_bytes));
-        Self { whole, rows, flush_bytes }
-    }
 }
 
 struct Opening<'a> {
@@ -136,19 +124,23 @@ impl Opening<'_> {
         let Environment { vfs, clock, rng, executor } = self.options.environment.clone();
         let dir = self.options.dir.clone();
         state.set_durable(self.durable);
-        let sizes = LogSizes {
-            file_bytes: self.options.log_file_bytes,
-            prepare_bytes: self.options.log_prepare_bytes,
-        };
+        // On a small disk a small log: a flush needs room beside it, and gives back whole files.
+        let free = vfs.free_bytes(&dir).unwrap_or(u64::MAX);
+        let log_bytes_max = self.options.log_bytes_max.min((free / 4).max(LOG_FILL_STEP_BYTES));
+        let file_bytes = self.options.log_file_bytes.min((free / 16).max(LOG_FILL_STEP_BYTES));
+        let sizes = LogSizes { file_bytes, prepare_bytes: self.options.log_prepare_bytes };
         let environment = (Arc::clone(&vfs), Arc::clone(&clock), Arc::clone(&rng));
         let manifest = Arc::clone(&self.manifest);
         let log = Log::new(environment, manifest, dir.clone(), sizes, self.recovered, self.last)?;
+        let reserve =
+            Arc::new(Reserve::new(Arc::clone(&vfs), dir.clone(), self.options.reserve_bytes));
         let pipeline = Pipeline::new(Parts {
             log,
+            reserve: Arc::clone(&reserve),
             state: Arc::clone(&state),
-            budget: self.memory.rows,
+            budget: Arc::clone(&self.memory.rows),
             flush_bytes: self.memory.flush_bytes,
-            log_bytes_max: self.options.log_bytes_max,
+            log_bytes_max,
             clock: Arc::clone(&clock),
             executor,
         });
@@ -158,9 +150,11 @@ impl Opening<'_> {
             rng,
             database_id: self.version.database_id,
             window_rows_min: self.options.window_rows_min,
+            memory: self.memory.clone(),
         };
         let maintenance = Maintenance {
             pipeline,
+            reserve,
             state,
             manifest: self.manifest,
             target,
@@ -173,7 +167,7 @@ impl Opening<'_> {
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
-        Ok(Opened { maintenance, budget: self.memory.whole, recovery, lock })
+        Ok(Opened { maintenance, memory: self.memory, recovery, lock })
     }
 }
 
@@ -258,7 +252,7 @@ impl<'a> Replay<'a> {
             self.producers.insert(state.id.clone(), state);
         }
         // Rows that an earlier opening took in must fit again; where the budget is smaller now, the next flush mends it.
-        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        let bytes = record.rows.iter().map(bytes_at_most).sum();
         let grant = self.budget.grant(bytes, "rows of the log").ok();
         if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, grant)? {
             self.view = next;

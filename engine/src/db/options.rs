@@ -47,8 +47,10 @@ pub struct Options {
     pub flush_bytes: Option<usize>,
     /// Bytes at which a log file is closed and the next begun.
     pub log_file_bytes: u64,
-    /// Bytes that are written with zeros ahead in each new log file, so that syncs are short.
+    /// Bytes of zeros that a job keeps ahead of small commits in the log, so that their syncs are short.
     pub log_prepare_bytes: u64,
+    /// Bytes of disk that are kept for flushes, merges and deletions on a full disk, at most 1/32 of what is free; 0: none.
+    pub reserve_bytes: u64,
     /// Bytes of log at which the tables that hold it back are flushed.
     pub log_bytes_max: u64,
     /// Rows that a segment's window should hold at least: the narrowest window that does is chosen.
@@ -71,7 +73,8 @@ impl Options {
             memory_bytes: None,
             flush_bytes: None,
             log_file_bytes: 64 << 20,
-            log_prepare_bytes: 8 << 20,
+            log_prepare_bytes: 2 << 20,
+            reserve_bytes: 64 << 20,
             log_bytes_max: 512 << 20,
             window_rows_min: 1 << 20,
             compact_segment_count: 8,

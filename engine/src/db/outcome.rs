@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Sequence, TimeRange};
+use crate::model::{Sequence, SeriesKey, TimeRange};
 
 /// What became of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,26 @@ pub struct DamagedPart {
     pub column: Option<String>,
     /// Times that may be affected, where they can be told.
     pub range: Option<TimeRange>,
+    /// Where in the file, in bytes, where it can be told.
+    pub offset: Option<u64>,
+    /// The row group of a segment, where it is one's.
+    pub row_group: Option<usize>,
+    /// The page in its block, where it is one's.
+    pub page: Option<usize>,
+    /// The first and the last series that may be affected, both inclusive, where they can be told; keys as they are in segments.
+    pub series: Option<(SeriesKey, SeriesKey)>,
     /// What is wrong, and where in the file.
     pub detail: String,
+}
+
+impl DamagedPart {
+    /// Damage of which no more is known than the file.
+    #[must_use]
+    pub fn of_file(path: PathBuf, detail: String) -> Self {
+        let (table, column, range, offset) = (None, None, None, None);
+        let (row_group, page, series) = (None, None, None);
+        Self { path, table, column, range, offset, row_group, page, series, detail }
+    }
 }
 
 /// What verification read.
@@ -79,12 +97,25 @@ pub struct TableStats {
     pub segment_count: u64,
     /// Bytes of segments.
     pub segment_bytes: u64,
-    /// Series, counted once for each segment and memtable that has them.
-    pub series_count: u64,
+    /// Distinct series, those of deleted rows included; none where a segment's dictionary cannot be read.
+    pub series_count: Option<u64>,
     /// Least and greatest timestamp, both inclusive, deleted rows included.
     pub times: Option<(i64, i64)>,
     /// Deletions that are not merged away yet.
     pub tombstone_count: u64,
+}
+
+/// Bytes of the memory budget that are held, by user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryByUser {
+    /// Rows in memory, and batches on their way there and into the log.
+    pub rows_bytes: u64,
+    /// Running reads.
+    pub reads_bytes: u64,
+    /// A running flush.
+    pub flush_bytes: u64,
+    /// A running merge of segments.
+    pub merges_bytes: u64,
 }
 
 /// Figures of the database.
@@ -106,8 +137,12 @@ pub struct Stats {
     pub memtable_bytes: u64,
     /// Bytes of the memory budget that are held.
     pub memory_used_bytes: u64,
+    /// The most bytes of it that were held at once since the database was opened.
+    pub memory_peak_bytes: u64,
     /// The memory budget.
     pub memory_limit_bytes: u64,
+    /// Who holds the bytes.
+    pub memory_by_user: MemoryByUser,
     /// The number of the newest manifest edit.
     pub manifest_number: u64,
     /// Why writes are refused, if they are.

@@ -3,6 +3,8 @@
 mod background;
 mod beside;
 mod damage;
+mod full_disk;
+mod memory;
 mod opening;
 
 use std::sync::Arc;

@@ -34,10 +34,16 @@ pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
 fn part(error: &Error) -> DamagedPart {
     let path = match error {
         Error::Corrupt(found) => found.path.clone(),
-        Error::Io { path, .. } | Error::UnsupportedVersion { path, .. } => path.clone(),
+        Error::Io { path, .. }
+        | Error::UnsupportedVersion { path, .. }
+        | Error::UnsupportedFeature { path, .. } => path.clone(),
         _ => std::path::PathBuf::new(),
     };
-    DamagedPart { path, table: None, column: None, range: None, detail: error.to_string() }
+    let offset = match error {
+        Error::Corrupt(found) => Some(found.offset),
+        _ => None,
+    };
+    DamagedPart { offset, ..DamagedPart::of_file(path, error.to_string()) }
 }
 
 fn count_file(maintenance: &Maintenance, path: &std::path::Path, report: &mut VerifyReport) {
@@ -130,11 +136,17 @@ fn verify_segments(
                     }
                     other => other.to_string(),
                 });
+                // Damage that no rows can be named for may concern all of the segment.
+                let (first, last) = damage.times.unwrap_or((info.min_time, info.max_time));
                 report.damage.push(DamagedPart {
                     path: damage.path,
                     table: schema.map(|schema| schema.name.clone()),
                     column,
-                    range: damage.times.map(|(first, last)| TimeRange::inclusive(first, last)),
+                    range: Some(TimeRange::inclusive(first, last)),
+                    offset: Some(damage.offset),
+                    row_group: damage.group,
+                    page: damage.page,
+                    series: damage.series,
                     detail: format!("{} at byte {}: {}", damage.what, damage.offset, damage.detail),
                 });
             },

@@ -12,6 +12,8 @@ pub const MANIFEST_FOLDER: &str = "manifest";
 pub const QUARANTINE_FOLDER: &str = "quarantine";
 /// The lock file.
 pub const LOCK_FILE: &str = "LOCK";
+/// Space that is kept for what frees space; its content means nothing.
+pub const RESERVE_FILE: &str = "RESERVE";
 /// The ending of a file that is being written; such a file is garbage after a crash.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 

@@ -105,7 +105,7 @@ proptest! {
             boxed.push(Box::new(List { chunks: chunks.into_iter(), bounds }));
         }
         all.sort_by_key(|row| (row.0, row.1));
-        let mut merge = SeriesMerge::new(vec![FieldType::I64], boxed);
+        let mut merge = SeriesMerge::new(vec![FieldType::I64], 1 << 20, boxed);
         let sequence = Sequence { incarnation: 1, counter: through };
         let mut resolver = Resolver::new(mode, sequence);
         let mut found = Vec::new();

@@ -81,6 +81,12 @@ pub struct CommitMetadata {
 }
 
 impl CommitMetadata {
+    /// Bytes of the texts.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.principal.len() + self.source.len() + self.event_id.len() + self.pipeline_version.len()
+    }
+
     /// Whether nothing is given.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Consecutive rows of one series: what segments and memtables give, the merge joins, and the segment writer takes.
 
-use super::{Column, FieldType, Sequence};
+use super::{Column, FieldType, Sequence, SeriesKey};
 
 /// Rows of one series, ascending by (time, sequence), ties in order of their position in the batch.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -53,4 +53,15 @@ impl RowChunk {
         let fields: usize = self.fields.iter().map(Column::memory_bytes).sum();
         self.time.len() * 8 + self.sequence.len() * 16 + fields
     }
+}
+
+/// One row of each of some series.
+#[derive(Debug, Clone, Default)]
+pub struct SeriesRows {
+    /// The series, ascending, none twice.
+    pub keys: Vec<SeriesKey>,
+    /// A row a series, with its sequence.
+    pub rows: RowChunk,
+    /// Whether another row of the series may have the same time.
+    pub tied: Vec<bool>,
 }

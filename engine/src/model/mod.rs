@@ -17,7 +17,7 @@ pub use batch::{
     Batch, CommitMetadata, Durability, FieldColumn, ImportMark, ImportProgress, InvalidRows,
     OnPressure, Producer, RowBuilder, TableOptions, TableRows, TagColumn, TagValues,
 };
-pub use chunk::RowChunk;
+pub use chunk::{RowChunk, SeriesRows};
 pub use column::{Column, ColumnData};
 pub use predicate::{Comparison, FieldFilter, Predicate, TagFilter};
 pub use rows::{FieldValues, Rows};

@@ -4,13 +4,15 @@ mod aggregate;
 mod batch;
 mod filter;
 mod latest;
+mod memory;
 mod plan;
 mod scan;
+mod series;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use aggregate::{AggregateFunction, AggregateRequest, AggregateRow, Bucket};
+pub use aggregate::{AggregateBatch, AggregateFunction, AggregateRequest, Aggregation, Bucket};
 pub use batch::{ScanBatch, SeriesRun};
 pub use filter::{BoundFilter, compare_f64};
 pub use plan::{ScanPlan, ScanRequest, bind_tags};

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::batch::{ScanBatch, SeriesRun};
+use super::memory::{ReadGrant, ReadMemory};
 use super::plan::{ScanPlan, ScanRequest};
-use super::source::{SegmentRead, SegmentSource};
+use super::source::{MemtableSource, SegmentRead, SegmentSource};
 use crate::error::Result;
 use crate::memtable::{MemSeries, Memtable};
-use crate::merge::{MemorySource, Resolver, RowSource, SeriesMerge, hide, overlap, retain};
+use crate::merge::{Resolver, RowSource, SeriesMerge, hide, overlap, retain};
 use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
 };
@@ -17,8 +20,10 @@ use crate::tombstone::Tombstone;
 
 /// Rows at which a batch is handed on.
 const BATCH_ROWS: usize = 64 << 10;
-/// Bytes at which a batch is handed on.
-const BATCH_BYTES: usize = 16 << 20;
+/// Bytes of a series in a batch.
+const RUN_BYTES: usize = size_of::<SeriesRun>();
+/// Bytes that a series takes in the list of those that a memtable has.
+const MEM_SERIES_BYTES: usize = size_of::<MemSeries>();
 
 impl Snapshot {
     /// The rows that `request` selects, in the order series, time, commit.
@@ -36,7 +41,7 @@ impl Snapshot {
 enum Cursor {
     Segment {
         reader: Arc<SegmentReader>,
-        ordinals: std::vec::IntoIter<u32>,
+        ordinals: roaring::bitmap::IntoIter,
         next: Option<(SeriesKey, u32)>,
     },
     Memory {
@@ -46,7 +51,7 @@ enum Cursor {
 }
 
 impl Cursor {
-    fn segment(reader: Arc<SegmentReader>, ordinals: Vec<u32>) -> Result<Self> {
+    fn segment(reader: Arc<SegmentReader>, ordinals: RoaringBitmap) -> Result<Self> {
         let mut ordinals = ordinals.into_iter();
         let next = first_key(&reader, &mut ordinals)?;
         Ok(Self::Segment { reader, ordinals, next })
@@ -62,7 +67,7 @@ impl Cursor {
 
 fn first_key(
     reader: &SegmentReader,
-    ordinals: &mut std::vec::IntoIter<u32>,
+    ordinals: &mut roaring::bitmap::IntoIter,
 ) -> Result<Option<(SeriesKey, u32)>> {
     ordinals.next().map(|ordinal| Ok((reader.key(ordinal)?, ordinal))).transpose()
 }
@@ -71,13 +76,17 @@ fn first_key(
 pub struct Scan {
     pub(super) plan: ScanPlan,
     pub(super) output: Arc<[FieldDef]>,
-    columns: Arc<[(ColumnId, FieldType)]>,
+    pub(super) columns: Arc<[(ColumnId, FieldType)]>,
     types: Vec<FieldType>,
-    through: Sequence,
-    tombstones: Vec<Tombstone>,
+    pub(super) through: Sequence,
+    pub(super) tombstones: Vec<Tombstone>,
     cursors: Vec<Cursor>,
     current: Option<OpenSeries>,
     failed: bool,
+    memory: ReadMemory,
+    /// For the lists of series, and the batch that is being filled or was given last.
+    grant: ReadGrant,
+    list_bytes: usize,
 }
 
 /// Where rows of one series are.
@@ -104,13 +113,17 @@ pub(super) struct OpenSeries {
     merge: SeriesMerge<'static>,
     resolver: Resolver,
     hidden_by: Vec<Tombstone>,
+    /// For what becomes of the rows before they are in a batch.
+    grant: ReadGrant,
 }
 
 impl Scan {
     pub(super) fn new(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
-        snapshot.check_kept(&plan.schema)?;
+        let mut scan = Self::without_series(snapshot, plan)?;
+        let plan = &scan.plan;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
+        let (mut list_bytes, grant) = (0, &mut scan.grant);
         let mut cursors = Vec::new();
         for segment in &table.segments {
             let info = segment.info();
@@ -125,25 +138,47 @@ impl Scan {
                 continue;
             }
             let reader = segment.reader()?;
-            let ordinals: Vec<u32> = reader.select(&plan.tags)?.iter().collect();
+            let ordinals = reader.select(&plan.tags)?;
+            list_bytes += ordinals.serialized_size();
+            grant.resize(list_bytes)?;
             cursors.push(Cursor::segment(reader, ordinals)?);
         }
         for memtable in table.memtables() {
-            let series = memtable.select(plan.range, &|key| plan.accepts(key));
+            // Before the list is made: all series of the memtable.
+            let all = usize::try_from(memtable.stats().series_count).unwrap_or(usize::MAX);
+            grant.resize(list_bytes.saturating_add(all.saturating_mul(MEM_SERIES_BYTES)))?;
+            let mut series = memtable.select(plan.range, &|key| plan.accepts(key));
+            series.shrink_to_fit();
+            list_bytes += series.len() * MEM_SERIES_BYTES;
+            grant.resize(list_bytes)?;
             let series = series.into_iter().peekable();
             cursors.push(Cursor::Memory { memtable: Arc::clone(memtable), series });
         }
+        scan.cursors = cursors;
+        scan.list_bytes = list_bytes;
+        Ok(scan)
+    }
+
+    /// A scan that has no series of its own: for readers who name them.
+    pub(super) fn without_series(snapshot: &Snapshot, plan: ScanPlan) -> Result<Self> {
+        snapshot.check_kept(&plan.schema)?;
+        let table = snapshot.view().table(plan.schema.id);
+        let through = snapshot.sequence();
         let tombstones = table.tombstones.iter().filter(|one| one.sequence <= through);
         let columns: Arc<[_]> = plan.read_columns().into();
+        let memory = ReadMemory::new(snapshot.memory(), &plan.schema.name);
         Ok(Self {
             output: plan.columns.iter().take(plan.output_count).cloned().collect(),
             types: columns.iter().map(|column| column.1).collect(),
             columns,
             through,
             tombstones: tombstones.cloned().collect(),
-            cursors,
+            cursors: Vec::new(),
             current: None,
             failed: false,
+            grant: memory.grant(),
+            memory,
+            list_bytes: 0,
             plan,
         })
     }
@@ -152,6 +187,19 @@ impl Scan {
     #[must_use]
     pub fn fields(&self) -> &Arc<[FieldDef]> {
         &self.output
+    }
+
+    /// Bytes at which a batch is handed on.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.memory.batch_bytes()
+    }
+
+    /// Takes a grant for `bytes` beside the lists of series: what the caller has gathered.
+    ///
+    /// # Errors
+    /// `Overloaded`.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.grant.resize(self.list_bytes.saturating_add(bytes))
     }
 
     /// The next series, with everything that has rows of it.
@@ -187,16 +235,22 @@ impl Scan {
         range: TimeRange,
     ) -> Result<Option<OpenSeries>> {
         let mut runs = Vec::new();
-        let mut memory: Vec<MemorySource> = Vec::new();
+        let mut memory: Vec<MemtableSource> = Vec::new();
+        let mut read = SegmentRead {
+            columns: Arc::clone(&self.columns),
+            prune: Arc::new([]),
+            need_sequence: true,
+            through: self.through,
+            chunk_bytes: self.memory.chunk_bytes(),
+        };
         for piece in pieces {
             match piece {
                 Piece::Segment { reader, ordinal } => {
                     runs.extend(segment_run(reader, *ordinal, range)?);
                 }
                 Piece::Memory { memtable, series } => {
-                    let local = series.local;
-                    let rows = memtable.read(local, range, self.through, &self.columns);
-                    memory.extend(MemorySource::new(rows));
+                    let (local, read) = (series.local, read.clone());
+                    memory.extend(MemtableSource::new(memtable, local, range, read, &self.memory)?);
                 }
             }
         }
@@ -208,18 +262,12 @@ impl Scan {
         let bounds = runs.iter().map(|run: &Run| run.bounds);
         let overlapping = overlap(bounds.chain(memory.iter().map(|source| source.bounds())));
         let need_sequence = overlapping || !hidden_by.is_empty() || self.plan.with_sequence;
-        let read = SegmentRead {
-            columns: Arc::clone(&self.columns),
-            prune: self.prunable(overlapping, &runs),
-            need_sequence,
-            through: self.through,
-        };
+        read.prune = self.prunable(overlapping, &runs);
+        read.need_sequence = need_sequence;
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for mut source in memory {
             // Rows are joined all with their sequences, or all without.
-            if !need_sequence {
-                source.forget_sequences();
-            }
+            source.set_sequences(need_sequence);
             sources.push(Box::new(source));
         }
         for run in runs {
@@ -228,13 +276,15 @@ impl Scan {
                 run.rows,
                 run.bounds,
                 read.clone(),
+                &self.memory,
             )));
         }
         Ok(Some(OpenSeries {
             key,
-            merge: SeriesMerge::new(self.types.clone(), sources),
+            merge: SeriesMerge::new(self.types.clone(), self.memory.chunk_bytes(), sources),
             resolver: Resolver::new(self.plan.schema.merge, Sequence::MAX),
             hidden_by,
+            grant: self.memory.grant(),
         }))
     }
 
@@ -253,6 +303,7 @@ impl Scan {
     /// The next final rows of the open series; none at its end.
     pub(super) fn next_rows(&self, series: &mut OpenSeries) -> Result<Option<RowChunk>> {
         while let Some(chunk) = series.merge.next_chunk()? {
+            series.grant.work_on(chunk.memory_bytes())?;
             let visible = hide(chunk, &series.key, &series.hidden_by);
             if let Some(resolved) = series.resolver.push(visible) {
                 let rows = self.filter(resolved);
@@ -288,7 +339,9 @@ impl Scan {
         let types: Vec<_> = self.output.iter().map(|field| field.field_type).collect();
         let mut batch = RowChunk::empty(&types);
         let mut runs: Vec<SeriesRun> = Vec::new();
-        while batch.row_count() < BATCH_ROWS && batch.memory_bytes() < BATCH_BYTES {
+        // What the caller got before is the caller's.
+        self.hold(0)?;
+        while batch.row_count() < BATCH_ROWS && batch.memory_bytes() < self.batch_bytes() {
             let Some(mut series) = self.current.take() else {
                 let Some((key, pieces)) = self.next_pieces()? else { break };
                 self.current = self.open(key, &pieces, self.plan.range)?;
@@ -296,6 +349,9 @@ impl Scan {
             };
             let Some(rows) = self.next_rows(&mut series)? else { continue };
             let start = batch.row_count();
+            // Growing vectors are copied to others of twice the length.
+            let bytes = batch.memory_bytes() + rows.memory_bytes() + runs.len() * RUN_BYTES;
+            self.hold(bytes.saturating_mul(2))?;
             if start == 0 {
                 batch = rows;
             } else {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::limits::{PAGE_ROWS, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS};
+use crate::limits::{PAGE_ROWS, ROW_GROUP_ROWS};
 use crate::model::{Column, ColumnData, FieldType, RowChunk};
 
 use super::last_rows::clear;
@@ -14,13 +14,15 @@ pub(crate) struct Buffer {
     /// Whether no two rows have the same series and time, those over the edges included.
     pub(crate) unique: bool,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Buffer {
-    pub(crate) fn new(types: &[FieldType]) -> Self {
+    /// Full at `bytes_max` bytes.
+    pub(crate) fn new(types: &[FieldType], bytes_max: usize) -> Self {
         let leading = [FieldType::Timestamp, FieldType::I64, FieldType::U64];
         let columns = leading.iter().chain(types).map(|of| Column::empty(*of)).collect();
-        Self { columns, unique: true, bytes: 0 }
+        Self { columns, unique: true, bytes: 0, bytes_max }
     }
 
     pub(crate) fn row_count(&self) -> usize {
@@ -28,7 +30,7 @@ impl Buffer {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.row_count() >= ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES_MAX
+        self.row_count() >= ROW_GROUP_ROWS || self.bytes >= self.bytes_max
     }
 
     /// Adds rows from `start` on until the group is full: at least one. Returns those that were added.
@@ -67,7 +69,7 @@ impl Buffer {
             };
             count * row_bytes + texts.iter().map(text).sum::<usize>()
         };
-        let left = ROW_GROUP_BYTES_MAX.saturating_sub(self.bytes);
+        let left = self.bytes_max.saturating_sub(self.bytes);
         let (mut from, mut to) = if size(most) < left { (most, most) } else { (1, most) };
         while from < to {
             let middle = usize::midpoint(from, to);
@@ -89,7 +91,7 @@ impl Buffer {
         let fields = std::mem::take(&mut self.columns);
         let mut chunk = RowChunk { fields, ..RowChunk::default() };
         clear(&mut chunk);
-        *self = Self { columns: chunk.fields, unique: true, bytes: 0 };
+        (self.columns, self.unique, self.bytes) = (chunk.fields, true, 0);
     }
 }
 

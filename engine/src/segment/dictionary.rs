@@ -194,14 +194,7 @@ impl Dictionary {
     }
 
     fn index(&self, source: &Source) -> Result<&Index> {
-        if let Some(index) = self.index.get() {
-            return Ok(index);
-        }
-        let bytes = source.read(self.index_at, WHAT_INDEX)?;
-        let index = self
-            .decode_index(&bytes)
-            .map_err(source.undecodable(self.index_at.offset, WHAT_INDEX))?;
-        Ok(self.index.get_or_init(|| index))
+        source.read_once(&self.index, self.index_at, WHAT_INDEX, |bytes| self.decode_index(bytes))
     }
 
     fn decode_index(&self, bytes: &[u8]) -> std::result::Result<Index, CodecError> {

@@ -114,14 +114,9 @@ impl LastRows {
     }
 
     fn index(&self, source: &Source) -> Result<&[Extent]> {
-        if let Some(index) = self.index.get() {
-            return Ok(index);
-        }
-        let bytes = source.read(self.index_at, WHAT_INDEX)?;
-        let index = self
-            .decode_index(&bytes)
-            .map_err(source.undecodable(self.index_at.offset, WHAT_INDEX))?;
-        Ok(self.index.get_or_init(|| index))
+        let index = source
+            .read_once(&self.index, self.index_at, WHAT_INDEX, |bytes| self.decode_index(bytes))?;
+        Ok(index)
     }
 
     fn decode_index(&self, bytes: &[u8]) -> std::result::Result<Vec<Extent>, CodecError> {

@@ -13,6 +13,7 @@ mod order;
 mod output;
 mod page;
 mod parts;
+mod pick;
 mod read;
 mod reader;
 mod source;
@@ -25,6 +26,7 @@ mod zone;
 
 pub use group::BlockId;
 pub use info::SegmentInfo;
+pub use pick::SeriesBlock;
 pub use reader::SegmentReader;
 pub use verify::{Damage, verify};
 pub use writer::{SegmentSpec, SegmentWriter};

@@ -107,7 +107,48 @@ impl SegmentReader {
         self.chunk(out, need_sequence)
     }
 
-    fn chunk(&self, columns: Vec<Column>, need_sequence: bool) -> Result<RowChunk> {
+    /// How many of `rows`, from the first on and within its row group, take up to `bytes_max` bytes with `row_bytes` each and their
+    /// texts: whole pages where that is possible, and at least one row. Where they end, and their bytes.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn measure(
+        &self,
+        rows: Range<u64>,
+        columns: &[(ColumnId, FieldType)],
+        row_bytes: usize,
+        bytes_max: usize,
+    ) -> Result<(u64, usize)> {
+        let group = self.group_of(rows.start);
+        let inside = self.group_rows(group);
+        let first = to_usize(rows.start - inside.start);
+        let last = to_usize(rows.end.min(inside.end) - inside.start);
+        let mut texts = Vec::new();
+        for (id, _) in columns.iter().filter(|(_, of)| *of == FieldType::Utf8) {
+            texts.extend(self.block(group, BlockId::Field(*id))?);
+        }
+        let (mut at, mut bytes) = (first, 0);
+        while at < last {
+            let page = at / PAGE_ROWS;
+            let end = last.min((page + 1) * PAGE_ROWS);
+            let text = texts.iter().filter_map(|block| block.pages.get(page));
+            let text: usize = text.map(|page| page.text_bytes).sum();
+            let more = (end - at) * row_bytes + text;
+            if bytes + more > bytes_max {
+                if at == first {
+                    // A part of a page: its texts are decoded all.
+                    let room = bytes_max.saturating_sub(text) / row_bytes.max(1);
+                    let count = room.clamp(1, end - at);
+                    (at, bytes) = (at + count, count * row_bytes + text);
+                }
+                break;
+            }
+            (at, bytes) = (end, bytes + more);
+        }
+        Ok((inside.start + at as u64, bytes))
+    }
+
+    pub(crate) fn chunk(&self, columns: Vec<Column>, need_sequence: bool) -> Result<RowChunk> {
         let columns = columns.into_iter().map(|column| Column::new(column.data, column.validity));
         let mut columns: Vec<Column> = columns.collect();
         let fields = columns.split_off(if need_sequence { 3 } else { 1 });
@@ -124,7 +165,7 @@ impl SegmentReader {
     }
 
     /// Appends the rows `part` of a row group, counted from its first.
-    fn read_group(
+    pub(crate) fn read_group(
         &self,
         group: usize,
         part: Range<usize>,
@@ -284,7 +325,7 @@ fn push_nulls(column: &mut Column, count: usize) {
     bits.push_run(false, count);
 }
 
-fn to_usize(value: u64) -> usize {
+pub(crate) fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 

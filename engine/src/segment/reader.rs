@@ -274,14 +274,9 @@ impl SegmentReader {
         let (Some(slot), Some(entry)) = (self.groups.get(group), self.entries.get(group)) else {
             return Err(Error::Internal(format!("row group {group} of a segment")));
         };
-        if let Some(group) = slot.get() {
-            return Ok(group);
-        }
-        const WHAT: &str = "row group descriptor";
-        let bytes = self.source.read(entry.descriptor, WHAT)?;
-        let group = Group::decode(&bytes, &self.kinds, entry)
-            .map_err(self.source.undecodable(entry.descriptor.offset, WHAT))?;
-        Ok(slot.get_or_init(|| group))
+        self.source.read_once(slot, entry.descriptor, "row group descriptor", |bytes| {
+            Group::decode(bytes, &self.kinds, entry)
+        })
     }
 
     /// The block of a row group that holds `id`.

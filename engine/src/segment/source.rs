@@ -1,7 +1,7 @@
 //! Checked reading of a segment file's sealed pieces.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chronolith_codec::CodecError;
 
@@ -82,6 +82,22 @@ impl Source {
         let bytes = self.read_raw(extent.offset, extent.len, what)?;
         self.check(extent, &bytes, what)?;
         Ok(bytes)
+    }
+
+    /// What `slot` holds, decoded from a sealed piece when it is first asked for.
+    pub(crate) fn read_once<'a, T>(
+        &self,
+        slot: &'a OnceLock<T>,
+        extent: Extent,
+        what: &'static str,
+        decode: impl FnOnce(&[u8]) -> std::result::Result<T, CodecError>,
+    ) -> Result<&'a T> {
+        if let Some(known) = slot.get() {
+            return Ok(known);
+        }
+        let bytes = self.read(extent, what)?;
+        let decoded = decode(&bytes).map_err(self.undecodable(extent.offset, what))?;
+        Ok(slot.get_or_init(|| decoded))
     }
 
     /// Checks the seal of bytes that were read.

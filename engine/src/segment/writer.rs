@@ -11,7 +11,7 @@ use chronolith_codec::varint;
 
 use crate::error::{Error, Result};
 use crate::format::names;
-use crate::limits::LAST_ROWS_MIN_COUNT;
+use crate::limits::{LAST_ROWS_MIN_COUNT, ROW_GROUP_BYTES_MAX};
 use crate::model::{
     Column, ColumnId, CommitMetadata, FieldType, FileId, RowChunk, Sequence, SeriesKey, TableId,
     Window,
@@ -50,7 +50,13 @@ pub struct SegmentSpec {
     pub effort: Effort,
     /// Tombstones up to this sequence, inclusive, were applied to the rows.
     pub tombstones_through: Sequence,
+    /// Bytes at which a row group ends early, at most [`ROW_GROUP_BYTES_MAX`].
+    pub group_bytes_max: usize,
 }
+
+/// Bytes of a series in the indexes that a writer gathers, beside its key; and of one of its tags.
+const SERIES_BYTES: usize = 96;
+const TAG_BYTES: usize = 64;
 
 /// The series whose rows arrive.
 struct Current {
@@ -88,6 +94,7 @@ pub struct SegmentWriter<'v> {
     commits: BTreeMap<Sequence, CommitMetadata>,
     current: Option<Current>,
     totals: Totals,
+    index_bytes: usize,
 }
 
 impl<'v> SegmentWriter<'v> {
@@ -107,7 +114,8 @@ impl<'v> SegmentWriter<'v> {
             folder: folder.to_path_buf(),
             temporary,
             out,
-            group: Buffer::new(&types),
+            group: Buffer::new(&types, spec.group_bytes_max.min(ROW_GROUP_BYTES_MAX)),
+            index_bytes: 0,
             entries: Vec::new(),
             descriptors: Vec::new(),
             dictionary: DictionaryBuilder::default(),
@@ -177,9 +185,16 @@ impl<'v> SegmentWriter<'v> {
         }
     }
 
+    /// Bytes of what it gathers about rows that are written: it grows with series and row groups.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.index_bytes
+    }
+
     /// Offers the metadata of the commit `sequence`; it is kept where rows of that commit are pushed afterwards.
     pub fn metadata(&mut self, sequence: Sequence, metadata: CommitMetadata) {
         if !metadata.is_empty() {
+            self.index_bytes += size_of::<(Sequence, CommitMetadata)>() + metadata.len_bytes();
             self.offered.insert(sequence, metadata);
         }
     }
@@ -333,6 +348,9 @@ impl<'v> SegmentWriter<'v> {
         }
         self.end_series()?;
         self.tags.push(key);
+        let row_bytes = self.spec.columns.len() * 9;
+        let tags_bytes = self.spec.tag_count.saturating_sub(1) * TAG_BYTES;
+        self.index_bytes += SERIES_BYTES + 3 * key.memory_bytes() + row_bytes + tags_bytes;
         self.current = Some(Current {
             key: key.clone(),
             rows: 0,
@@ -382,6 +400,7 @@ impl<'v> SegmentWriter<'v> {
         }
         let mut descriptor = Vec::new();
         Group { blocks, page_times }.encode(&mut descriptor);
+        self.index_bytes += descriptor.len() + size_of::<GroupEntry>();
         self.descriptors.push(descriptor);
         self.entries.push(GroupEntry {
             first_row: self.entries.last().map_or(0, GroupEntry::end_row),

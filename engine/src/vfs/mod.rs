@@ -187,7 +187,11 @@ pub fn publish_file(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<bool> {
         vfs.remove(&temporary)?;
     }
     let file = vfs.open(&temporary, OpenMode::Create)?;
-    file.write_at(bytes, 0)?;
+    if let Err(error) = file.write_at(bytes, 0) {
+        // On a full disk half a file must not take the last space.
+        let _ = vfs.remove(&temporary);
+        return Err(error);
+    }
     file.sync_data()?;
     let published = vfs.publish_new(&temporary, path)?;
     if !published {

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// Bytes of a lock file that are read for the holder's name.
 const HOLDER_LEN_BYTES_MAX: usize = 1 << 10;
 
+/// Bytes that are written at once where space is taken by zeros.
+const FILL_BYTES: usize = 1 << 20;
+
 /// The operating system's disk.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct OsVfs;
@@ -247,19 +250,31 @@ impl OsFile {
         move |source| Error::io(op, &self.path, source)
     }
 
+    /// From byte 0: a copied file may have holes, and of what is there nothing is changed.
     fn grow(&self, len: u64, grown_len: u64) -> io::Result<()> {
         let reserved = rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), len, grown_len - len)
+            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, grown_len)
         });
-        match reserved {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.file.set_len(grown_len),
-            Err(errno) => {
-                // A full disk may leave the file partly grown.
-                self.file.set_len(len)?;
-                Err(errno.into())
-            }
+        let done = match reserved {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.fill(len, grown_len),
+            other => other.map_err(io::Error::from),
+        };
+        if done.is_err() {
+            // A full disk may leave the file partly grown.
+            self.file.set_len(len)?;
         }
+        done
+    }
+
+    /// Takes the space by writing zeros, where the file system knows no other way.
+    fn fill(&self, mut len: u64, grown_len: u64) -> io::Result<()> {
+        let zeros = vec![0; FILL_BYTES];
+        while len < grown_len {
+            let count = usize::try_from(grown_len - len).unwrap_or(FILL_BYTES).min(FILL_BYTES);
+            self.file.write_all_at(zeros.get(..count).unwrap_or_default(), len)?;
+            len += count as u64;
+        }
+        Ok(())
     }
 }
 
@@ -284,9 +299,9 @@ impl File for OsFile {
     fn allocate(&self, len: u64) -> Result<()> {
         let present = self.len_bytes()?;
         let changed = match len.cmp(&present) {
-            std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Less => self.file.set_len(len),
-            std::cmp::Ordering::Greater => self.grow(present, len),
+            std::cmp::Ordering::Equal if len == 0 => Ok(()),
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => self.grow(present, len),
         };
         changed.map_err(self.failed("allocate"))
     }

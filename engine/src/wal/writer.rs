@@ -4,15 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::file_header::{FileHeader, PreviousFile};
 use super::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
 use crate::error::{Error, Result};
 use crate::format::frame;
 use crate::format::names;
 use crate::format::version::WAL_VERSION;
-use crate::limits::LOG_SECTOR_BYTES;
+use crate::limits::{LOG_FILL_STEP_BYTES, LOG_SECTOR_BYTES, RESERVE_PART_COUNT};
 use crate::model::Sequence;
 use crate::vfs::{File, OpenMode, Vfs};
+
+/// Bytes of the buffer that are kept from group to group: more are the memory of the batches alone.
+const BUFFER_KEPT_BYTES: usize = 1 << 20;
 
 /// Records on their way into the log.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,15 @@ pub struct Group<'a> {
     pub commit_time_ns: i64,
 }
 
+/// How much of a log file is written with zeros ahead of its groups, and when it is full.
+#[derive(Debug, Clone, Copy)]
+pub struct Preparation {
+    /// Bytes of zeros ahead.
+    pub ahead_bytes: u64,
+    /// Bytes at which the file is full.
+    pub file_bytes: u64,
+}
+
 /// The active log file.
 pub struct LogWriter {
     file: Arc<dyn File>,
@@ -36,7 +49,7 @@ pub struct LogWriter {
     path: PathBuf,
     written_bytes: u64,
     durable_bytes: u64,
-    prepared_bytes: u64,
+    ahead: Arc<Ahead>,
     witnessed_bytes: u64,
     /// Where the last group of records ends.
     records_end_bytes: u64,
@@ -45,8 +58,8 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Creates the log file that `header` describes in `folder` and makes it durable, zeros in `prepare_bytes` of it included,
-    /// so that later syncs change neither length nor extents (measured: an append and fdatasync takes two thirds of the time).
+    /// Creates the log file that `header` describes in `folder` and makes it durable, the first zeros ahead included. The others
+    /// are for [`Ahead::prepare`].
     ///
     /// # Errors
     /// `Io`; the file is then removed again, and a retry is safe.
@@ -54,15 +67,17 @@ impl LogWriter {
         vfs: &dyn Vfs,
         folder: &Path,
         header: FileHeader,
-        prepare_bytes: u64,
+        preparation: Preparation,
     ) -> Result<Self> {
         let path = folder.join(names::log_file(header.number, header.file_id));
         let file = vfs.open(&path, OpenMode::Create)?;
         let (bytes, checksum) = header.encode();
         // A small part of what is free: preparing must not fill the disk.
         let free_bytes = vfs.free_bytes(folder).unwrap_or(u64::MAX);
-        let prepare_bytes = prepare_bytes.min(free_bytes / 32);
-        let prepared_bytes = match fill(file.as_ref(), &bytes, prepare_bytes) {
+        let Preparation { ahead_bytes, file_bytes } = preparation;
+        let prepare_bytes =
+            ahead_bytes.min(LOG_FILL_STEP_BYTES).min(free_bytes / RESERVE_PART_COUNT);
+        let filled_bytes = match fill(file.as_ref(), &bytes, prepare_bytes) {
             Ok(prepared) => prepared,
             Err(error) => {
                 drop(file);
@@ -75,13 +90,20 @@ impl LogWriter {
             vfs.sync_dir(folder)?;
         }
         let start = LOG_SECTOR_BYTES as u64;
+        let distances = (ahead_bytes, file_bytes);
+        let ahead = Ahead::new(
+            Arc::clone(&file),
+            folder.to_path_buf(),
+            distances,
+            (start, filled_bytes.max(start)),
+        );
         Ok(Self {
             file,
             header,
             path,
             written_bytes: start,
             durable_bytes: start,
-            prepared_bytes,
+            ahead: Arc::new(ahead),
             witnessed_bytes: start,
             records_end_bytes: start,
             previous_checksum: checksum,
@@ -139,6 +161,7 @@ impl LogWriter {
         let bytes = group_bytes(group.payload.len());
         let payload_offset = offset + GROUP_HEADER_BYTES as u64;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.buffer.resize(GROUP_HEADER_BYTES, 0);
         self.buffer.extend_from_slice(group.payload);
         self.buffer.resize(bytes, 0);
@@ -157,6 +180,7 @@ impl LogWriter {
         let encoded = header.encode(self.header.file_id, offset);
         head.copy_from_slice(&encoded);
         let checksum = encoded.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        self.ahead.claim(offset + bytes as u64);
         if let Err(error) = self.file.write_at(&self.buffer, offset) {
             return Err(self.take_back(offset, error));
         }
@@ -186,15 +210,34 @@ impl LogWriter {
     /// # Errors
     /// `Io`: nothing may be trusted of what was written since the last sync; the caller must poison the log.
     pub fn sync(&mut self) -> Result<()> {
-        self.file.sync_data()?;
+        self.ahead.sync()?;
         self.durable_bytes = self.written_bytes;
         Ok(())
     }
 
-    /// Bytes still prepared ahead of the writes.
+    /// The zeros ahead, for the job that writes them.
     #[must_use]
-    pub fn prepared_ahead_bytes(&self) -> u64 {
-        self.prepared_bytes.saturating_sub(self.written_bytes)
+    pub fn ahead(&self) -> &Arc<Ahead> {
+        &self.ahead
+    }
+
+    /// Ends the preparation of the file, which takes no more groups.
+    pub fn stop_preparing(&self) {
+        self.ahead.stop();
+    }
+
+    /// Cuts what lies behind the last group, and makes that durable. No group may follow.
+    ///
+    /// # Errors
+    /// `Io`; the groups are as durable as before.
+    pub fn trim(&self) -> Result<()> {
+        self.ahead.stop();
+        self.ahead.check()?;
+        if self.file.len_bytes()? > self.written_bytes {
+            self.file.allocate(self.written_bytes)?;
+            self.ahead.sync()?;
+        }
+        Ok(())
     }
 }
 

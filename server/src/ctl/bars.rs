@@ -1,19 +1,21 @@
 //! `chronolith bars`: open, high, low, close and volume by time bucket.
 
+use std::io::Write;
+
 use chronolith_engine::Db;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::{
-    AggregateFunction, AggregateRequest, AggregateRow, Bucket, ScanRequest,
+    AggregateBatch, AggregateFunction, AggregateRequest, Aggregation, Bucket, ScanRequest,
 };
 use chronolith_engine::snapshot::Snapshot;
 use clap::{Args, ValueEnum};
 
-use super::cells::{self, kind_of, out_column, tag_cell, value_cell};
+use super::cells::{self, column_cell, kind_of, out_column, tag_cell};
 use super::open::{self, DataArg};
 use super::select::{ResultArgs, SelectArgs};
 use super::{CtlError, CtlResult};
 use crate::text::output::Output;
-use crate::text::table::{Cell, ColumnKind, OutColumn, RowFormat};
+use crate::text::table::{Cell, ColumnKind, OutColumn, RowFormat, RowWriter};
 use crate::text::time::parse_every;
 
 /// Show bars: open, high, low, close, volume and count of each series and time bucket
@@ -75,14 +77,14 @@ fn show(db: &Db, args: &BarsArgs) -> CtlResult<()> {
     let schema = snapshot.table(&args.table)?;
     args.select.check(&schema)?;
     let computed = compute(&snapshot, &bars)?;
-    write(args.result.file.open()?, args.result.format, &schema, &bars, &computed)
+    write(args.result.file.open()?, args.result.format, &schema, &bars, computed)
 }
 
-/// The bars, sorted by series and time.
+/// The bars, sorted by series and time, batch by batch.
 ///
 /// # Errors
 /// The engine's.
-pub(super) fn compute(snapshot: &Snapshot, bars: &Bars<'_>) -> CtlResult<Vec<AggregateRow>> {
+pub(super) fn compute(snapshot: &Snapshot, bars: &Bars<'_>) -> CtlResult<Aggregation> {
     use AggregateFunction as F;
     let of_price = |function| (function, bars.price.to_owned());
     let mut functions: Vec<_> = [F::First, F::Max, F::Min, F::Last].map(of_price).into();
@@ -98,28 +100,45 @@ pub(super) fn compute(snapshot: &Snapshot, bars: &Bars<'_>) -> CtlResult<Vec<Agg
     Ok(snapshot.aggregate(&AggregateRequest { scan: bars.scan.clone(), bucket, functions })?)
 }
 
-/// Writes bars as a result.
+/// Writes bars as a result, each batch as it comes.
 ///
 /// # Errors
-/// `Write`, `Output`.
+/// `Write`, `Output`; the engine's.
 pub(super) fn write(
     output: Output,
     format: RowFormat,
     schema: &TableSchema,
     bars: &Bars<'_>,
-    computed: &[AggregateRow],
+    computed: Aggregation,
 ) -> CtlResult<()> {
     let columns = columns(schema, bars);
     cells::write_rows(output, format, &columns, |rows, name| {
-        for bar in computed {
-            let mut cells = vec![Cell::Time(bar.bucket_ns)];
-            cells.extend((0..schema.tags.len()).map(|position| tag_cell(bar.key.tag(position))));
-            cells.extend(bar.values.iter().map(value_cell));
-            let failed = |source| CtlError::Write { name: name.to_owned(), source };
-            rows.row(&cells).map_err(failed)?;
+        for batch in computed {
+            write_batch(rows, &batch?, name)?;
         }
         Ok(())
     })
+}
+
+fn write_batch<W: Write>(
+    rows: &mut RowWriter<W>,
+    batch: &AggregateBatch,
+    name: &str,
+) -> CtlResult<()> {
+    let failed = |source| CtlError::Write { name: name.to_owned(), source };
+    let mut cells = Vec::new();
+    for run in &batch.series {
+        for bar in run.rows.clone() {
+            cells.clear();
+            cells.push(Cell::Time(batch.bucket_ns.get(bar).copied().unwrap_or_default()));
+            let tags = 0..batch.schema.tags.len();
+            cells.extend(tags.map(|position| tag_cell(run.key.tag(position))));
+            let columns = batch.values.iter().zip(batch.types.iter());
+            cells.extend(columns.map(|(column, of)| column_cell(column, bar, *of)));
+            rows.row(&cells).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn columns(schema: &TableSchema, bars: &Bars<'_>) -> Vec<OutColumn> {

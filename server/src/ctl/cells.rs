@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chronolith_engine::model::{Column, ColumnData, FieldDef, FieldType, TableSchema, Value};
+use chronolith_engine::model::{Column, ColumnData, FieldDef, FieldType, TableSchema};
 use chronolith_engine::read::ScanBatch;
 
 use super::{CtlError, CtlResult};
@@ -64,20 +64,6 @@ pub(super) fn column_cell(column: &Column, row: usize, field_type: FieldType) ->
         }),
     };
     cell.unwrap_or(Cell::Null)
-}
-
-/// A value as a cell.
-pub(super) fn value_cell(value: &Value) -> Cell<'_> {
-    match value {
-        Value::Null => Cell::Null,
-        Value::F64(value) => Cell::F64(*value),
-        Value::I64(value) => Cell::I64(*value),
-        Value::U64(value) => Cell::U64(*value),
-        Value::Bool(value) => Cell::Bool(*value),
-        Value::Utf8(value) => Cell::Text(value),
-        Value::Timestamp(value) => Cell::Time(*value),
-        Value::Decimal { units, scale } => Cell::Decimal { scaled: *units, scale: *scale },
-    }
 }
 
 /// Writes the rows of a scan, as time, tags and fields.

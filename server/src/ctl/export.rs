@@ -1,14 +1,12 @@
 //! `chronolith export`: a table as CSV, streamed.
 
 use chronolith_engine::Db;
-use chronolith_engine::model::TableSchema;
-use chronolith_engine::read::ScanRequest;
 use clap::Args;
 
 use super::CtlResult;
-use super::cells::{self, TIME_COLUMN};
-use super::open::{self, DataArg};
-use super::select::{FileArg, SelectArgs};
+use super::cells;
+use super::open;
+use super::select::{FileArg, RowsArgs};
 use crate::text::progress::{Progress, ProgressUnit};
 use crate::text::table::RowFormat;
 
@@ -20,39 +18,24 @@ use crate::text::table::RowFormat;
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    data: DataArg,
-    /// The table
-    #[arg(long)]
-    table: String,
-    #[command(flatten)]
-    select: SelectArgs,
-    /// Only these fields, in this order; time and tags are always there
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
-    columns: Option<Vec<String>>,
+    rows: RowsArgs,
     #[command(flatten)]
     file: FileArg,
 }
 
 pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
-    open::read(&args.data, |db| show(db, args))
+    open::read(&args.rows.data, |db| show(db, args))
 }
 
 fn show(db: &Db, args: &ExportArgs) -> CtlResult<()> {
     let snapshot = db.snapshot();
-    let schema = snapshot.table(&args.table)?;
-    args.select.check(&schema)?;
-    let request = ScanRequest {
-        columns: field_names(args.columns.as_deref(), &schema),
-        ..ScanRequest::new(&args.table)
-            .predicate(args.select.predicate())
-            .range(args.select.range())
-    };
+    let (schema, request) = args.rows.request(&snapshot)?;
     let scan = snapshot.scan(&request)?;
     let columns = cells::scan_columns(&schema, scan.fields());
     let progress = if args.file.is_standard() {
         Progress::silent()
     } else {
-        Progress::on_standard_error(&args.table, ProgressUnit::Rows, None)
+        Progress::on_standard_error(&args.rows.table, ProgressUnit::Rows, None)
     };
     cells::write_rows(args.file.open()?, RowFormat::Csv, &columns, |rows, name| {
         for batch in scan {
@@ -62,16 +45,4 @@ fn show(db: &Db, args: &ExportArgs) -> CtlResult<()> {
         }
         Ok(())
     })
-}
-
-/// The fields among `names`; time and tags may be named, and are there anyway.
-pub(super) fn field_names(names: Option<&[String]>, schema: &TableSchema) -> Option<Vec<String>> {
-    let is_key = |name: &str| name == TIME_COLUMN || schema.tag_position(name).is_some();
-    let mut fields: Vec<String> = Vec::new();
-    for name in names?.iter().filter(|name| !is_key(name)) {
-        if !fields.contains(name) {
-            fields.push(name.clone());
-        }
-    }
-    Some(fields)
 }

@@ -2,10 +2,15 @@
 
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chronolith_engine::model::{Predicate, TableSchema, TagFilter, TimeRange};
+use chronolith_engine::read::ScanRequest;
+use chronolith_engine::snapshot::Snapshot;
 use clap::Args;
 
+use super::cells::TIME_COLUMN;
+use super::open::DataArg;
 use super::{CtlError, CtlResult};
 use crate::text::output::Output;
 use crate::text::table::RowFormat;
@@ -60,6 +65,54 @@ impl SelectArgs {
         }
         predicate
     }
+}
+
+/// Which rows and fields of which table.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RowsArgs {
+    #[command(flatten)]
+    pub(super) data: DataArg,
+    /// The table
+    #[arg(long)]
+    pub(super) table: String,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Only these fields, in this order; time and tags are always there
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    columns: Option<Vec<String>>,
+}
+
+impl RowsArgs {
+    /// The table's schema, and the request for what is asked of it.
+    ///
+    /// # Errors
+    /// `UnknownTable`; `Invalid`.
+    pub(super) fn request(
+        &self,
+        snapshot: &Snapshot,
+    ) -> CtlResult<(Arc<TableSchema>, ScanRequest)> {
+        let schema = snapshot.table(&self.table)?;
+        self.select.check(&schema)?;
+        let request = ScanRequest {
+            columns: field_names(self.columns.as_deref(), &schema),
+            ..ScanRequest::new(&self.table)
+                .predicate(self.select.predicate())
+                .range(self.select.range())
+        };
+        Ok((schema, request))
+    }
+}
+
+/// The fields among `names`; time and tags may be named, and are there anyway.
+fn field_names(names: Option<&[String]>, schema: &TableSchema) -> Option<Vec<String>> {
+    let is_key = |name: &str| name == TIME_COLUMN || schema.tag_position(name).is_some();
+    let mut fields: Vec<String> = Vec::new();
+    for name in names?.iter().filter(|name| !is_key(name)) {
+        if !fields.contains(name) {
+            fields.push(name.clone());
+        }
+    }
+    Some(fields)
 }
 
 fn tag_equals(text: &str) -> Result<(String, String), String> {

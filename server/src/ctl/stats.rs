@@ -15,7 +15,7 @@ use crate::text::table::{Cell, ColumnKind, RowFormat, RowWriter};
 
 /// Show the database's figures
 ///
-/// `series runs` counts a series once for each segment that has rows of it, and once for the rows in memory.
+/// `rows` counts superseded and deleted rows that are not merged away yet, `series` each series once, those of such rows included.
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
     #[command(flatten)]
@@ -46,7 +46,10 @@ fn as_text(stats: &Stats) -> CtlResult<String> {
         ("rows in memory", format!("{} bytes", stats.memtable_bytes)),
         (
             "memory budget",
-            format!("{} of {} bytes held", stats.memory_used_bytes, stats.memory_limit_bytes),
+            format!(
+                "{} of {} bytes held, at most {}",
+                stats.memory_used_bytes, stats.memory_limit_bytes, stats.memory_peak_bytes
+            ),
         ),
         ("manifest edit", stats.manifest_number.to_string()),
         ("writes refused", stats.poisoned.clone().unwrap_or_else(|| "no".to_owned())),
@@ -68,7 +71,7 @@ fn tables_text(tables: &[TableStats]) -> CtlResult<String> {
         number("segments"),
         number("segment bytes"),
         out_column("bytes/row", ColumnKind::Decimal),
-        number("series runs"),
+        number("series"),
         number("deletions"),
         out_column("first", ColumnKind::Time),
         out_column("last", ColumnKind::Time),
@@ -84,7 +87,7 @@ fn tables_text(tables: &[TableStats]) -> CtlResult<String> {
             Cell::U64(table.segment_count),
             Cell::U64(table.segment_bytes),
             bytes_per_row(table),
-            Cell::U64(table.series_count),
+            table.series_count.map_or(Cell::Null, Cell::U64),
             Cell::U64(table.tombstone_count),
             time(first),
             time(last),
@@ -114,7 +117,14 @@ fn as_json(stats: &Stats) -> Value {
         "log_bytes": stats.log_bytes,
         "memtable_bytes": stats.memtable_bytes,
         "memory_used_bytes": stats.memory_used_bytes,
+        "memory_peak_bytes": stats.memory_peak_bytes,
         "memory_limit_bytes": stats.memory_limit_bytes,
+        "memory_by_user": {
+            "rows_bytes": stats.memory_by_user.rows_bytes,
+            "reads_bytes": stats.memory_by_user.reads_bytes,
+            "flush_bytes": stats.memory_by_user.flush_bytes,
+            "merges_bytes": stats.memory_by_user.merges_bytes,
+        },
         "manifest_number": stats.manifest_number,
         "poisoned": stats.poisoned,
         "tables": tables,
@@ -130,7 +140,7 @@ pub(super) fn table_json(table: &TableStats) -> Value {
         "memory_rows": table.memory_rows,
         "segments": table.segment_count,
         "segment_bytes": table.segment_bytes,
-        "series_runs": table.series_count,
+        "series": table.series_count,
         "deletions": table.tombstone_count,
         "first": json::time(first),
         "last": json::time(last),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chronolith_engine::db::{DamagedPart, VerifyReport};
+use chronolith_engine::model::SeriesKey;
 use clap::Args;
 
 use super::open::{self, DataArg};
@@ -32,7 +33,7 @@ fn add_log_damage(report: &mut VerifyReport, db: &chronolith_engine::Db, args: &
     let Some(detail) = db.recovery().damage.clone() else { return };
     if report.damage.is_empty() {
         let path = args.data.data.clone();
-        report.damage.push(DamagedPart { path, table: None, column: None, range: None, detail });
+        report.damage.push(DamagedPart::of_file(path, detail));
     }
 }
 
@@ -46,6 +47,12 @@ fn describe(report: &VerifyReport) -> String {
         }
         if let Some(column) = &part.column {
             let _ = write!(text, ", column {column}");
+        }
+        if let Some(group) = part.row_group {
+            let _ = write!(text, ", row group {group}");
+        }
+        if let Some((first, last)) = &part.series {
+            let _ = write!(text, ", series {} to {}", tags(first), tags(last));
         }
         if let Some(range) = part.range {
             let mut times = Vec::new();
@@ -66,4 +73,14 @@ fn describe(report: &VerifyReport) -> String {
         report.file_count, report.byte_count
     );
     text
+}
+
+/// The tag values of a series.
+fn tags(key: &SeriesKey) -> String {
+    let values: Vec<String> = key
+        .as_bytes()
+        .split(|byte| *byte == 0)
+        .map(|one| String::from_utf8_lossy(one).into())
+        .collect();
+    format!("{:?}", values.join(",").trim_end_matches(','))
 }

@@ -139,9 +139,9 @@ fn tables_describe_and_stats() {
     assert_eq!(json["tags"], serde_json::json!(["a", "b"]));
     let stats: Value = serde_json::from_str(&place.words("stats --format json").ok()).unwrap();
     assert_eq!(stats["tables"][1]["rows"], 6);
-    assert_eq!(stats["tables"][1]["series_runs"], 2);
+    assert_eq!(stats["tables"][1]["series"], 2);
     let text = place.words("stats").ok();
-    assert!(text.contains("memory budget") && text.contains("  series runs  "), "{text}");
+    assert!(text.contains("memory budget") && text.contains("  series  "), "{text}");
 }
 
 #[test]

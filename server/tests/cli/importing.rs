@@ -90,6 +90,65 @@ fn standard_input_is_read_once() {
 }
 
 #[test]
+fn a_column_of_standard_input_that_begins_late_gets_the_type_of_its_values() {
+    let place = Place::new();
+    let words: Vec<&str> = "import --table t --time ts:s -".split(' ').collect();
+    let mut csv = "ts,v,n,f,s,z\n".to_owned();
+    for row in 0..200_000 {
+        match row {
+            // Columns that begin behind the rows from which types are inferred; one goes on in a later chunk.
+            140_000 => csv.push_str("140000,140000,7,1.5,007,\n"),
+            140_002 => csv.push_str("140002,140002,,-2,\"\",\n"),
+            199_999 => csv.push_str("199999,199999,-8,1e3,x,\n"),
+            _ => csv.push_str(&format!("{row},{row},,,,\n")),
+        }
+    }
+    let ran = place.run_with(&words, csv.as_bytes());
+    let told = ran.err.clone();
+    ran.ok();
+    assert!(told.contains("\"n\" has its first value in line 140002: it becomes i64"), "{told}");
+    assert!(told.contains("\"f\" has its first value in line 140002: it becomes f64"), "{told}");
+    assert!(!told.contains("\"z\" has its first value"), "{told}");
+    let described = place.words("describe t").ok();
+    let columns: Vec<Vec<&str>> =
+        described.lines().map(|line| line.split_whitespace().collect()).collect();
+    for column in [["n", "i64"], ["f", "f64"], ["s", "utf8"]] {
+        assert!(columns.contains(&column.to_vec()), "{described}");
+    }
+    assert!(!columns.iter().any(|column| column.first() == Some(&"z")), "{described}");
+    let export = place.export();
+    let line = |time: &str| {
+        let line = export.lines().find(|line| line.starts_with(time));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    assert_eq!(line("1970-01-02T14:53:20Z"), "1970-01-02T14:53:20Z,140000,7,1.5,007");
+    assert_eq!(line("1970-01-02T14:53:21Z"), "1970-01-02T14:53:21Z,140001,,,");
+    assert_eq!(line("1970-01-02T14:53:22Z"), "1970-01-02T14:53:22Z,140002,,-2,\"\"");
+    assert_eq!(line("1970-01-03T07:33:19Z"), "1970-01-03T07:33:19Z,199999,-8,1000,x");
+    // What the settled type does not take is refused with its line.
+    csv.push_str("200000,1,x,,,\n");
+    let other: Vec<&str> = "import --table u --time ts:s -".split(' ').collect();
+    let ran = place.run_with(&other, csv.as_bytes());
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    assert!(ran.err.contains("line 200002: column \"n\": \"x\" is no i64"), "{}", ran.err);
+}
+
+#[test]
+fn numbers_that_stay_text_are_told_of() {
+    let place = Place::new();
+    let ran = place.import("x.csv", "ts,v,w\n1,007,ab\n2,1e400,007\n", "");
+    let told = ran.err.clone();
+    ran.ok();
+    assert!(told.contains("note: column \"v\"") && told.contains("line 2 has \"007\""), "{told}");
+    assert!(!told.contains("column \"w\""), "{told}");
+    let words: Vec<&str> = "import --table u --time ts:s -".split(' ').collect();
+    let ran = place.run_with(&words, &b"ts,v\n1,1e400\n"[..]);
+    let told = ran.err.clone();
+    ran.ok();
+    assert!(told.contains("line 2 has \"1e400\""), "{told}");
+}
+
+#[test]
 fn standard_input_is_read_by_who_holds_the_database() {
     let place = Place::new();
     let words: Vec<&str> = "import --table t --time ts:s -".split(' ').collect();

@@ -13,6 +13,7 @@
 mod bad_input;
 mod commands;
 mod importing;
+mod memory;
 mod quickstart;
 mod real_data;
 mod resume;

@@ -6,7 +6,7 @@ use super::*;
 use crate::commit::Ticket;
 use crate::error::ErrorKind;
 use crate::model::Durability;
-use crate::vfs::sim::{Fault, FaultAt, IoOp};
+use crate::vfs::sim::{CrashChoice, Fault, FaultAt, IoOp};
 
 fn row(time: i64) -> Batch {
     let rows = RowBuilder::new("t").create_if_missing(TableOptions::default());
@@ -98,10 +98,12 @@ fn a_full_disk_is_told_and_a_retry_works() {
         bench.vfs.fail_at(on(IoOp::Write, "/wal/"), fault, false);
         let error = bench.db.write(next()).unwrap_err();
         bench.vfs.set_observer(None);
-        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert_eq!(matches!(error, Error::DiskFull { .. }), fault == Fault::Enospc, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(error.is_no_space(), fault == Fault::Enospc, "{error}");
         let told = std::mem::take(&mut *behind.lock()).remove(0).wait().unwrap_err();
-        assert!(matches!(told, Error::Io { .. }), "what was queued behind fails too: {told}");
+        assert_eq!(told.is_no_space(), error.is_no_space(), "{told}");
+        assert_eq!(told.kind(), ErrorKind::Unavailable, "what was queued behind fails too: {told}");
         assert_eq!(bench.rows().len() as u64, number - 1);
         assert!(!bench.db.write(next()).unwrap().already_applied, "the number is free again");
     }
@@ -234,4 +236,48 @@ fn what_is_queued_behind_a_commit_that_panics_is_told_too() {
     assert!(matches!(first.poll(), Some(Err(Error::OutcomeUnknown { .. }))));
     let behind = behind.lock().take().unwrap();
     assert!(matches!(behind.poll(), Some(Err(Error::Poisoned { .. }))), "nobody else would tell");
+}
+
+#[test]
+fn a_failed_sync_at_rotation_is_not_tried_again() {
+    let bench = Bench::with(|options| options.log_file_bytes = 2_048);
+    let mut at = 0;
+    while bench.db.stats().log_bytes < 2_048 {
+        at += 1;
+        bench.db.write(row(at).durability(Durability::Os)).unwrap();
+    }
+    bench.vfs.fail_at(on(IoOp::Sync, "/wal/"), Fault::Eio, false);
+    bench.db.write(row(100)).unwrap_err();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    bench.vfs.set_observer(Some(Arc::new(move |_, call| {
+        if call.path.starts_with("/db/wal") {
+            seen.lock().push(call);
+        }
+    })));
+    for time in 101..104 {
+        assert!(matches!(bench.db.write(row(time)), Err(Error::Poisoned { .. })));
+        assert!(matches!(bench.db.flush(), Err(Error::Poisoned { .. })));
+    }
+    bench.executor.run_until_idle(100);
+    bench.executor.run_timers();
+    assert!(bench.db.close().is_err());
+    assert_eq!(*calls.lock(), [], "the log is not touched after a failed sync");
+}
+
+#[test]
+fn reopening_after_a_failed_sync_does_not_trust_the_page_cache() {
+    let bench = Bench::new();
+    bench.db.write(row(1)).unwrap();
+    bench.vfs.fail_at(on(IoOp::Sync, "/wal/"), Fault::Eio, false);
+    let unknown = bench.db.write(row(2)).unwrap_err();
+    assert!(matches!(unknown, Error::OutcomeUnknown { .. }), "{unknown}");
+    // Memory still has the group, and calls it clean: a sync would succeed and write nothing.
+    let next = Bench::open(bench.vfs.clone_running(), |_| {});
+    let (found, durable) = (next.rows(), next.db.snapshot().durable_sequence());
+    assert_eq!(durable, next.db.snapshot().sequence());
+    next.db.write(row(3)).unwrap();
+    let shown = next.rows();
+    let after = Bench::open(next.vfs.clone_image(CrashChoice::Nothing), |_| {});
+    assert_eq!(after.rows(), shown, "{} rows were called durable at opening", found.len());
 }

@@ -127,11 +127,14 @@ fn a_flipped_bit_in_a_column_is_found_with_its_table_column_and_times() {
         for part in report.damage {
             assert_eq!(part.table.as_deref(), Some("ticks"), "byte {offset}: {part:?}");
             assert_eq!(part.path, segment);
-            if let Some(range) = part.range {
-                assert!(range.touches(LATER_NS, LATER_NS + 49), "byte {offset}: {range:?}");
-            }
+            let range = part.range.unwrap();
+            assert!(range.touches(LATER_NS, LATER_NS + 49), "byte {offset}: {range:?}");
+            let at = part.offset.unwrap();
+            assert!(at <= offset, "byte {offset}: said to be at {at}");
             if let Some(column) = part.column {
-                assert!(part.range.is_some(), "byte {offset}: {column} without times");
+                assert_eq!((part.row_group, part.page), (Some(0), Some(0)), "byte {offset}");
+                let (first, last) = part.series.unwrap();
+                assert!(first <= last, "byte {offset}: {first:?} to {last:?}");
                 columns.insert(column);
             }
         }
@@ -149,7 +152,7 @@ fn verify_finds_a_flipped_bit_in_every_kind_of_file_while_the_database_is_open()
     assert_eq!(db.verify().unwrap().damage, []);
     for path in vfs.paths() {
         let name = path.to_string_lossy().into_owned();
-        if name.ends_with("LOCK") {
+        if name.ends_with("LOCK") || name.ends_with("RESERVE") {
             continue;
         }
         let bytes = vfs.read_raw(&path).unwrap();

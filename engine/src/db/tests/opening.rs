@@ -192,7 +192,10 @@ fn figures_are_what_was_done() {
     let stats = db.stats();
     let ticks = &stats.tables[0];
     assert_eq!((ticks.name.as_str(), ticks.row_count, ticks.memory_rows), ("ticks", 3, 3));
-    assert_eq!((ticks.series_count, ticks.segment_count, ticks.times), (2, 0, Some((10, 20))));
+    assert_eq!(
+        (ticks.series_count, ticks.segment_count, ticks.times),
+        (Some(2), 0, Some((10, 20)))
+    );
     assert!(stats.memtable_bytes > 0 && stats.memory_used_bytes > 0 && stats.log_bytes > 0);
     db.flush().unwrap();
     db.delete("ticks", &Predicate::tag("symbol", "B"), TimeRange::ALL).unwrap();

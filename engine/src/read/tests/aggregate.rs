@@ -11,12 +11,29 @@ const HOUR: i64 = DAY / 24;
 type Group = ([String; 2], i64, u64, Vec<Value>);
 
 fn aggregate(snapshot: &Snapshot, request: &AggregateRequest) -> Vec<Group> {
-    let rows = snapshot.aggregate(request).unwrap().into_iter();
-    rows.map(|row| {
-        let tags = [row.key.tag(0).to_owned(), row.key.tag(1).to_owned()];
-        (tags, row.bucket_ns, row.row_count, row.values)
-    })
-    .collect()
+    groups(snapshot.aggregate(request).unwrap()).unwrap()
+}
+
+/// Every bucket of these batches, up to an error.
+fn groups(batches: Aggregation) -> crate::error::Result<Vec<Group>> {
+    let mut found = Vec::new();
+    for batch in batches {
+        let batch = batch?;
+        assert!(batch.bucket_count() > 0, "an empty batch");
+        assert!(batch.values.iter().all(|column| column.len() == batch.bucket_count()));
+        let mut covered = 0;
+        for run in &batch.series {
+            assert_eq!(run.rows.start, covered, "a gap between runs");
+            covered = run.rows.end;
+            for at in run.rows.clone() {
+                let tags = [run.key.tag(0).to_owned(), run.key.tag(1).to_owned()];
+                let values = (0..batch.values.len()).map(|function| batch.value(function, at));
+                found.push((tags, batch.bucket_ns[at], batch.row_count[at], values.collect()));
+            }
+        }
+        assert_eq!(covered, batch.bucket_count());
+    }
+    Ok(found)
 }
 
 fn request(
@@ -203,8 +220,8 @@ fn column(name: &str, kind: FieldType, rows: &[(i64, Value)], in_segments: usize
 }
 
 fn values(bench: &Bench, request: &AggregateRequest) -> Vec<(i64, Value)> {
-    let rows = bench.db.aggregate(request).unwrap().into_iter();
-    rows.map(|row| (row.bucket_ns, row.values[0].clone())).collect()
+    let rows = aggregate(&bench.db.snapshot(), request).into_iter();
+    rows.map(|(_, bucket, _, values)| (bucket, values[0].clone())).collect()
 }
 
 #[test]
@@ -243,8 +260,8 @@ fn float_sums_keep_what_cancels() {
         let rows: Vec<_> = (0..).zip(sent.iter().map(|value| Value::F64(*value))).collect();
         let bench = column("x", FieldType::F64, &rows, 1);
         let request = request(TimeRange::ALL, None, &[(F::Sum, "x"), (F::Avg, "x")]);
-        let row = bench.db.aggregate(&request).unwrap().remove(0);
-        let [Value::F64(sum), Value::F64(mean)] = row.values[..] else { panic!("{row:?}") };
+        let row = aggregate(&bench.db.snapshot(), &request).remove(0);
+        let [Value::F64(sum), Value::F64(mean)] = row.3[..] else { panic!("{row:?}") };
         assert!(sum == expected || (sum.is_nan() && expected.is_nan()), "{sent:?}: {sum}");
         let expected = expected / sent.len() as f64;
         assert!(mean == expected || (mean.is_nan() && expected.is_nan()), "{sent:?}: {mean}");
@@ -263,14 +280,14 @@ fn a_sum_beyond_its_type_is_an_error_and_a_mean_is_not() {
     ] {
         let rows: Vec<_> = (0..).zip(sent.clone()).collect();
         let bench = column("x", kind, &rows, 1);
-        let error =
-            bench.db.aggregate(&request(TimeRange::ALL, None, &[(F::Sum, "x")])).unwrap_err();
+        let request_of = |function| request(TimeRange::ALL, None, &[(function, "x")]);
+        let error = groups(bench.db.aggregate(&request_of(F::Sum)).unwrap()).unwrap_err();
         assert!(matches!(error, Error::Invalid(_)), "{error}");
         assert!(
             error.to_string().contains("\"x\"") && error.to_string().contains("beyond"),
             "{error}"
         );
-        let mean = values(&bench, &request(TimeRange::ALL, None, &[(F::Avg, "x")])).remove(0).1;
+        let mean = values(&bench, &request_of(F::Avg)).remove(0).1;
         assert!(close(&mean, &naive(F::Avg, &sent)), "{mean:?}");
     }
 }
@@ -290,7 +307,7 @@ fn functions_that_a_type_does_not_have_are_refused() {
         (F::Sum, "nothing"),
     ] {
         let error =
-            bench.db.aggregate(&request(TimeRange::ALL, None, &[(function, name)])).unwrap_err();
+            bench.db.aggregate(&request(TimeRange::ALL, None, &[(function, name)])).err().unwrap();
         assert!(error.to_string().contains(name), "{error}");
     }
     for width in [0, -1, i64::MIN] {
@@ -299,9 +316,10 @@ fn functions_that_a_type_does_not_have_are_refused() {
         assert!(bench.db.aggregate(&request).is_err(), "{width}");
     }
     let nothing = request(TimeRange::new(0, 0), Some(HOUR), &[(F::Count, "f")]);
-    assert_eq!(bench.db.aggregate(&nothing).unwrap(), []);
-    let no_function = bench.db.aggregate(&request(TimeRange::ALL, None, &[])).unwrap();
-    assert!(no_function.iter().all(|row| row.row_count > 0 && row.values.is_empty()));
+    assert_eq!(aggregate(&bench.db.snapshot(), &nothing), []);
+    let no_function = aggregate(&bench.db.snapshot(), &request(TimeRange::ALL, None, &[]));
+    assert!(!no_function.is_empty());
+    assert!(no_function.iter().all(|row| row.2 > 0 && row.3.is_empty()));
 }
 
 #[test]
@@ -426,7 +444,7 @@ fn rises_of_several_columns_remember_each_for_itself() {
         &[(F::SumOfRises, "v"), (F::SumOfRises, "w"), (F::Sum, "v")],
     );
     let expected = vec![Value::U64(3), Value::F64(0.25), Value::U64(15)];
-    let found = bench.db.aggregate(&request).unwrap();
+    let found = aggregate(&bench.db.snapshot(), &request);
     assert_eq!(found.len(), 2);
-    assert!(found.iter().all(|row| row.values == expected), "{found:?}");
+    assert!(found.iter().all(|row| row.3 == expected), "{found:?}");
 }

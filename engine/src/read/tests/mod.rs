@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod filters;
+mod latest;
 mod model;
 mod scan;
 mod snapshots;
@@ -17,7 +18,9 @@ use crate::model::{
     Batch, Comparison, FieldType, MergeMode, Predicate, RowBuilder, TableOptions, TagFilter,
     TimeRange, Value,
 };
-use crate::read::{AggregateFunction, AggregateRequest, Bucket, ScanBatch, ScanRequest};
+use crate::read::{
+    AggregateFunction, AggregateRequest, Aggregation, Bucket, ScanBatch, ScanRequest,
+};
 use crate::rng::{Rng, SeededRng};
 use crate::snapshot::Snapshot;
 use crate::vfs::sim::SimVfs;

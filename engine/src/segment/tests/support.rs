@@ -164,6 +164,7 @@ pub(super) fn spec(id: u128, tags: usize, types: &[FieldType], effort: Effort) -
         columns: columns(types),
         effort,
         tombstones_through: Sequence { incarnation: 1, counter: 3 },
+        group_bytes_max: crate::limits::ROW_GROUP_BYTES_MAX,
     }
 }
 

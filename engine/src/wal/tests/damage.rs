@@ -16,7 +16,8 @@ const RECORDS: [(u64, usize); 3] = [(1, 40), (2, 7), (3, 500)];
 /// Two groups, the first synced before the second is written; with `proven` a witness after both.
 fn written(proven: bool) -> (SimVfs, Places) {
     let vfs = disk();
-    let mut writer = LogWriter::create(&vfs, Path::new(FOLDER), header(1, None), 3 << 10).unwrap();
+    let mut writer =
+        LogWriter::create(&vfs, Path::new(FOLDER), header(1, None), zeros(3 << 10)).unwrap();
     append(&mut writer, 1, &[40, 7]).unwrap();
     writer.sync().unwrap();
     append(&mut writer, 3, &[500]).unwrap();

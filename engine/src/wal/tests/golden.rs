@@ -85,7 +85,8 @@ fn plain(value: f64) -> Record {
 fn file_bytes() -> Vec<u8> {
     let vfs = disk();
     let previous = Some(PreviousFile { number: 1, file_id: id_of(1), end_bytes: 0x1_2600 });
-    let mut writer = LogWriter::create(&vfs, Path::new(FOLDER), header(2, previous), 0).unwrap();
+    let mut writer =
+        LogWriter::create(&vfs, Path::new(FOLDER), header(2, previous), zeros(0)).unwrap();
     let mut counter = 41;
     for group in [vec![rich()], vec![plain(0.1), plain(f64::NEG_INFINITY)]] {
         let mut payload = Vec::new();

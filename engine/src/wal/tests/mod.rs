@@ -46,8 +46,12 @@ fn header(number: u64, previous: Option<PreviousFile>) -> FileHeader {
     FileHeader { number, file_id, database_id: DATABASE, incarnation: 3, previous }
 }
 
+fn zeros(ahead_bytes: u64) -> Preparation {
+    Preparation { ahead_bytes, file_bytes: 1 << 20 }
+}
+
 fn create(vfs: &SimVfs, number: u64, previous: Option<PreviousFile>) -> LogWriter {
-    LogWriter::create(vfs, Path::new(FOLDER), header(number, previous), 8 << 10).unwrap()
+    LogWriter::create(vfs, Path::new(FOLDER), header(number, previous), zeros(8 << 10)).unwrap()
 }
 
 /// Where a group with records of these lengths ends, when it begins at `start`.

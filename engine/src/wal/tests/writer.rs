@@ -103,7 +103,7 @@ fn a_file_that_cannot_be_made_leaves_nothing() {
     for op in [IoOp::Create, IoOp::Write, IoOp::Sync] {
         let vfs = disk();
         vfs.fail_at(FaultAt::Nth { op, skip: 0 }, Fault::Eio, false);
-        let made = LogWriter::create(&vfs, Path::new(FOLDER), header(1, None), 4 << 10);
+        let made = LogWriter::create(&vfs, Path::new(FOLDER), header(1, None), zeros(4 << 10));
         assert!(made.is_err(), "{op:?}");
         assert_eq!(vfs.paths(), [] as [PathBuf; 0], "{op:?}");
     }
@@ -111,7 +111,52 @@ fn a_file_that_cannot_be_made_leaves_nothing() {
     let vfs = disk();
     vfs.fail_at(FaultAt::Nth { op: IoOp::Write, skip: 1 }, Fault::Enospc, false);
     let mut writer = create(&vfs, 1, None);
-    assert_eq!(writer.prepared_ahead_bytes(), 0);
+    let len = vfs.open(writer.path(), crate::vfs::OpenMode::Read).unwrap().len_bytes().unwrap();
+    assert_eq!(len, writer.written_bytes());
     append(&mut writer, 1, &[10]).unwrap();
     assert_eq!(recover_one(&vfs).records, [(1, 10)]);
+}
+
+#[test]
+fn zeros_go_ahead_of_groups_and_never_over_them() {
+    let vfs = disk();
+    let mut writer = create(&vfs, 1, None);
+    let len = || vfs.open(writer.path(), crate::vfs::OpenMode::Read).unwrap().len_bytes().unwrap();
+    assert_eq!((len(), writer.ahead().is_low()), (8 << 10, false));
+    let path = writer.path().to_path_buf();
+    let len = || vfs.open(&path, crate::vfs::OpenMode::Read).unwrap().len_bytes().unwrap();
+    let mut records = Vec::new();
+    for counter in 1..60 {
+        // Small groups stay behind the zeros, a large one outruns them.
+        let bytes = if counter % 20 == 0 { 12_000 } else { 10 };
+        append(&mut writer, counter, &[bytes]).unwrap();
+        writer.sync().unwrap();
+        records.push((counter, bytes));
+        if writer.ahead().is_low() {
+            assert!(matches!(writer.ahead().prepare(&vfs), Ok(false)));
+            assert_eq!(len(), writer.written_bytes() + (8 << 10), "after {counter}");
+        }
+        assert!(!writer.ahead().is_low(), "after {counter}");
+        for image in vfs.images(2).take(8) {
+            assert_eq!(recover_one(&image).records, records, "after {counter}");
+        }
+    }
+    writer.trim().unwrap();
+    assert_eq!(len(), writer.written_bytes());
+    assert!(matches!(writer.ahead().prepare(&vfs), Ok(false)), "nothing more is prepared");
+    assert_eq!(len(), writer.written_bytes());
+    assert_eq!(recover_one(&vfs).records, records);
+}
+
+#[test]
+fn a_sync_of_zeros_that_fails_is_known_to_the_next_group() {
+    let vfs = disk();
+    let mut writer = create(&vfs, 1, None);
+    append(&mut writer, 1, &[6_000]).unwrap();
+    vfs.fail_at(FaultAt::Nth { op: IoOp::Sync, skip: 0 }, Fault::Eio, false);
+    assert!(matches!(writer.ahead().prepare(&vfs), Err(crate::wal::AheadError::Sync(_))));
+    // The system told of the failure once, and the group that was lost with the zeros counts as clean.
+    assert!(writer.sync().is_err());
+    assert!(!writer.is_durable());
+    assert!(writer.trim().is_err());
 }

@@ -1,15 +1,19 @@
 //! Builds the rows of one chunk from records.
 
-use chronolith_engine::model::{FieldColumn, FieldType, TableRows, TagColumn, TagValues};
+use chronolith_engine::model::{
+    FieldColumn, FieldType, TableRows, TagColumn, TagValues, Value as ModelValue,
+};
 
 use super::super::create::field_type;
+use super::super::remark;
 use super::CHUNK_BYTES;
 use super::columns::{FieldBuilder, TagBuilder};
 use super::duplicates::Duplicates;
 use super::plan::Plan;
 use super::refusals::Refusal;
 use super::row::RowRules;
-use crate::text::csv::Record;
+use crate::text::csv::{Field, Record};
+use crate::text::infer::{FieldParser, Guess, Place, Value, ValueError};
 
 /// Bytes that a row takes beside its texts, for each of its columns.
 const VALUE_BYTES: usize = 9;
@@ -17,9 +21,19 @@ const VALUE_BYTES: usize = 9;
 /// A field under construction.
 struct ChunkField {
     field_type: FieldType,
-    /// A column only in chunks that have a value of it: the first one adds it to the table.
-    is_unseen: bool,
+    /// Says what type a column has of which no value was seen before rows were committed. It is a column only in chunks that have a
+    /// value of it: the first one settles its type and adds it to the table.
+    settling: Option<Settling>,
     builder: FieldBuilder,
+}
+
+/// The type of a column, from the first chunk that has a value of it.
+#[derive(Default)]
+struct Settling {
+    /// The rows of the chunk that have a value, and their lines; until it is settled.
+    lines: Vec<(usize, u64)>,
+    /// Reads texts as the type, once it is settled.
+    parser: Option<FieldParser>,
 }
 
 /// Rows under construction.
@@ -40,7 +54,8 @@ impl<'a> ChunkBuilder<'a> {
         let fields = layout.fields.iter().map(|(name, _)| {
             let field_type = field_type(plan.kind(name));
             let builder = FieldBuilder::new(field_type);
-            ChunkField { field_type, is_unseen: plan.is_unseen(name), builder }
+            let settling = plan.is_unseen(name).then(Settling::default);
+            ChunkField { field_type, settling, builder }
         });
         Self {
             table,
@@ -61,7 +76,7 @@ impl<'a> ChunkBuilder<'a> {
             Ok(()) => self.time.push(time),
             Err(refusal) => {
                 self.tags.iter_mut().for_each(|tag| tag.truncate(rows));
-                self.fields.iter_mut().for_each(|field| field.builder.truncate(rows));
+                self.fields.iter_mut().for_each(|field| field.truncate(rows));
                 return Err(refusal);
             }
         }
@@ -71,17 +86,26 @@ impl<'a> ChunkBuilder<'a> {
     }
 
     fn push_columns(&mut self, record: &Record) -> Result<(), Refusal> {
-        let (tags, fields) = (&mut self.tags, &mut self.fields);
+        let (tags, fields, rules) = (&mut self.tags, &mut self.fields, self.rules);
+        let mut refusal = None;
         self.rules.tags(record, |index, value| {
             if let Some(tag) = tags.get_mut(index) {
                 tag.push(value);
             }
         })?;
         self.rules.values(record, |index, value| {
-            if let Some(field) = fields.get_mut(index) {
-                field.builder.push(value);
+            let Some(field) = fields.get_mut(index) else { return };
+            match (&mut field.settling, value) {
+                (Some(settling), Some(Value::Utf8(text))) => {
+                    match settling.take(text, field.builder.len(), record.line()) {
+                        Ok(value) => field.builder.push(value),
+                        Err(error) => refusal = Some(rules.refuse(record, error)),
+                    }
+                }
+                (_, value) => field.builder.push(value),
             }
-        })
+        })?;
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Tells `duplicates` of the row that `record` became.
@@ -115,10 +139,14 @@ impl<'a> ChunkBuilder<'a> {
             name: name.clone(),
             values: TagValues::Constant(value.clone()),
         }));
+        let rules = self.rules;
         let fields = layout.fields.iter().zip(&mut self.fields).filter_map(|((name, _), field)| {
             let has_value = field.builder.has_value();
+            let is_column = has_value || field.settling.is_none();
+            if has_value {
+                field.settle(name, rules);
+            }
             let column = field.builder.take();
-            let is_column = has_value || !field.is_unseen;
             let field_type = field.field_type;
             is_column.then(|| FieldColumn { name: name.clone(), field_type, column })
         });
@@ -131,5 +159,75 @@ impl<'a> ChunkBuilder<'a> {
         };
         self.bytes = 0;
         (times, rows)
+    }
+}
+
+impl Settling {
+    /// A value, as the type has it where that is settled, else as text.
+    fn take<'r>(
+        &mut self,
+        text: &'r str,
+        row: usize,
+        line: u64,
+    ) -> Result<Option<Value<'r>>, ValueError> {
+        if let Some(parser) = &self.parser {
+            return parser.parse(value_field(text));
+        }
+        self.lines.push((row, line));
+        Ok(Some(Value::Utf8(text)))
+    }
+}
+
+/// The field of a text that is not NULL: the empty one was in quotes.
+fn value_field(text: &str) -> Field<'_> {
+    Field { bytes: text.as_bytes(), quoted: true }
+}
+
+impl ChunkField {
+    /// Takes back what lies behind the first `len` values.
+    fn truncate(&mut self, len: usize) {
+        self.builder.truncate(len);
+        if let Some(settling) = &mut self.settling {
+            settling.lines.retain(|(row, _)| *row < len);
+        }
+    }
+
+    /// Settles the type by the values of this chunk, and reads them as it.
+    fn settle(&mut self, name: &str, rules: &RowRules) {
+        let Some(settling) = self.settling.as_mut().filter(|one| one.parser.is_none()) else {
+            return;
+        };
+        let texts = self.builder.take();
+        let text = |row: usize| match texts.value(row, FieldType::Utf8) {
+            ModelValue::Utf8(text) => text,
+            _ => String::new(),
+        };
+        let lines = std::mem::take(&mut settling.lines);
+        let mut guess = Guess::new();
+        for (row, line) in &lines {
+            let place = Place { file: 0, line: *line };
+            guess.observe(value_field(&text(*row)), rules.nulls(), place);
+        }
+        let inferred = guess.infer();
+        let parser = rules.parser(name, inferred.kind);
+        self.field_type = field_type(inferred.kind);
+        self.builder = FieldBuilder::new(self.field_type);
+        for (row, _) in &lines {
+            (self.builder.len()..*row).for_each(|_| self.builder.push(None));
+            // A type that was inferred from these very texts reads each of them.
+            let text = text(*row);
+            self.builder.push(parser.parse(value_field(&text)).ok().flatten());
+        }
+        (self.builder.len()..texts.len()).for_each(|_| self.builder.push(None));
+        remark(&format!(
+            "note: column {name:?} has its first value in line {}: it becomes {}, by the values read with it; \
+             --types {name}=TYPE names another",
+            lines.first().map_or(0, |(_, line)| *line),
+            inferred.kind
+        ));
+        if let Some(note) = inferred.note {
+            remark(&format!("note: column {name:?}: {note}"));
+        }
+        settling.parser = Some(parser);
     }
 }

@@ -59,6 +59,11 @@ impl FieldBuilder {
         }
     }
 
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.valid.len()
+    }
+
     /// Whether there is a value that is not NULL.
     pub(super) fn has_value(&self) -> bool {
         self.valid.contains(&true)

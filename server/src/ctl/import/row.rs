@@ -7,9 +7,9 @@ use super::args::Settings;
 use super::layout::Layout;
 use super::refusals::Refusal;
 use crate::text::csv::{Field, Record};
-use crate::text::infer::{FieldParser, NullWords, Value};
+use crate::text::infer::{FieldParser, NullWords, TextType, Value};
 use crate::text::shown;
-use crate::text::time::TimeParser;
+use crate::text::time::{TimeParser, Zone};
 
 /// Every integer of a lower magnitude is exact in an `f64`, and none of a greater one is read as one of those.
 const EXACT_IN_F64_MAX: f64 = 9_007_199_254_740_992.0;
@@ -30,6 +30,7 @@ pub(super) struct RowRules {
     layout: Layout,
     time: TimeParser,
     nulls: NullWords,
+    zone: Zone,
     fields: Vec<FieldRule>,
 }
 
@@ -46,6 +47,7 @@ impl RowRules {
             layout: layout.clone(),
             time: TimeParser::new(settings.time.clone(), settings.zone),
             nulls: settings.nulls.clone(),
+            zone: settings.zone,
             fields,
         }
     }
@@ -60,12 +62,17 @@ impl RowRules {
         &self.nulls
     }
 
+    /// Reads the column `name` as `kind`.
+    pub(super) fn parser(&self, name: &str, kind: TextType) -> FieldParser {
+        FieldParser::new(name, kind, self.nulls.clone(), self.zone)
+    }
+
     /// The rules of the fields, in the layout's order.
     pub(super) fn fields(&self) -> &[FieldRule] {
         &self.fields
     }
 
-    fn refuse(&self, record: &Record, reason: impl std::fmt::Display) -> Refusal {
+    pub(super) fn refuse(&self, record: &Record, reason: impl std::fmt::Display) -> Refusal {
         Refusal::at(&self.name, record.line(), reason)
     }
 

@@ -98,7 +98,7 @@ fn show_bars(snapshot: &Snapshot, columns: &Columns) -> CtlResult<()> {
     let bars = Bars { scan, every_ns: MINUTE_NS, price: &columns.price, volume };
     let computed = bars::compute(snapshot, &bars)?;
     print("\n5. one-minute bars\n\n")?;
-    bars::write(standard_output()?, RowFormat::Table, &last.schema, &bars, &computed)
+    bars::write(standard_output()?, RowFormat::Table, &last.schema, &bars, computed)
 }
 
 fn show_size(db: &Db, columns: &Columns) -> CtlResult<()> {

@@ -11,7 +11,7 @@
 //! | integers, none negative, within `u64` | `u64` |
 //! | other integers | `f64` if each is exact in it, else `utf8`, with a note |
 //! | a fraction, an exponent, `-0`, NaN, an infinity; integers besides | `f64`, with a note on an integer that it rounds |
-//! | anything else, a mixture with booleans, the empty text | `utf8` |
+//! | anything else, a mixture with booleans, the empty text | `utf8`, with a note where other values, or all of them, look like numbers |
 //!
 //! Times and decimals are never inferred.
 
@@ -51,6 +51,11 @@ pub enum Note {
         /// The first field that is text, or the first boolean among numbers.
         because: Example,
     },
+    /// Text, though all of it looks like numbers: no number type would write them so.
+    Spelled {
+        /// The first of them.
+        example: Example,
+    },
     /// Floats that round an integer: beyond 2^53 not all are exact.
     Rounded {
         /// The first integer that is rounded.
@@ -76,6 +81,7 @@ impl Note {
         match self {
             Self::AllNull => None,
             Self::Mixed { because: example }
+            | Self::Spelled { example }
             | Self::Rounded { example }
             | Self::TooWide { example } => Some(example),
         }
@@ -90,6 +96,11 @@ impl fmt::Display for Note {
             Self::Mixed { because: Example { text, place } } => {
                 write!(f, "utf8, as line {} has {text:?} among other kinds of values", place.line)
             }
+            Self::Spelled { example: Example { text, place } } => write!(
+                f,
+                "utf8, as line {} has {text:?}, which no number type gives back as it is written",
+                place.line
+            ),
             Self::Rounded { example: Example { text, place } } => write!(
                 f,
                 "f64 rounds integers beyond 2^53, such as {text} in line {}; \
@@ -123,6 +134,8 @@ pub struct Guess {
     float: Option<Example>,
     bool: Option<Example>,
     text: Option<Example>,
+    /// Text that is not a number in any spelling.
+    words: bool,
     /// The first integer that `f64` rounds.
     rounded: Option<Example>,
     has_negative: bool,
@@ -152,7 +165,11 @@ impl Guess {
             }
             Class::Float => &mut self.float,
             Class::Bool => &mut self.bool,
-            Class::Text => &mut self.text,
+            Class::Text => {
+                // Asked only until there is one: most columns of text are words.
+                self.words = self.words || !is_spelled_number(field.bytes);
+                &mut self.text
+            }
         };
         if slot.is_none() {
             *slot = Some(Example { text: shown(field.bytes), place });
@@ -185,6 +202,7 @@ impl Guess {
         self.has_negative |= other.has_negative;
         self.above_i64 |= other.above_i64;
         self.wide |= other.wide;
+        self.words |= other.words;
     }
 
     /// Fields that were NULL.
@@ -207,7 +225,11 @@ impl Guess {
             (None, None, None) => Inferred { kind: TextType::Utf8, note: Some(Note::AllNull) },
             (None, None, Some(_)) => self.infer_number(),
             (None, Some(_), None) => plain(TextType::Bool),
-            (Some(_), None, None) => plain(TextType::Utf8),
+            (Some(_), None, None) if self.words => plain(TextType::Utf8),
+            (Some(example), None, None) => Inferred {
+                kind: TextType::Utf8,
+                note: Some(Note::Spelled { example: example.clone() }),
+            },
             (Some(because), ..) | (None, Some(because), Some(_)) => Inferred {
                 kind: TextType::Utf8,
                 note: Some(Note::Mixed { because: because.clone() }),
@@ -234,6 +256,12 @@ impl Guess {
             }
         }
     }
+}
+
+/// Whether text would be read as a number, though none is written so: `007`, `+1`, `1e400`.
+fn is_spelled_number(bytes: &[u8]) -> bool {
+    bytes.iter().any(u8::is_ascii_digit)
+        && std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<f64>().is_ok())
 }
 
 fn plain(kind: TextType) -> Inferred {

@@ -36,6 +36,18 @@ fn columns_of_one_kind() {
 }
 
 #[test]
+fn columns_of_numbers_in_another_spelling_are_told_of() {
+    for text in ["007", "-007", "+1", "1e999", "007.5"] {
+        let note = guess_of(&[text, "", "+2"]).infer().note;
+        let example = Example { text: text.into(), place: Place { file: 0, line: 2 } };
+        assert_eq!(note, Some(Note::Spelled { example }), "{text:?}");
+    }
+    for text in ["2024-08-08", "x", "1_000", "0x10", "\"\"", "infinit"] {
+        assert_eq!(guess_of(&["007", text]).infer().note, None, "{text:?}");
+    }
+}
+
+#[test]
 fn what_no_number_type_keeps_is_text() {
     for text in [
         "007",
