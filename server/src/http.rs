@@ -68,7 +68,7 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
     let Some(db) = shared.open_db() else {
         return ("starting", vec!["the database is being opened".to_owned()]);
     };
-    let stats = db.stats();
+    let vitals = db.vitals();
     let mut reasons = Vec::new();
     reasons.extend(shared.damage().map(|damage| format!("damaged: {damage}")));
     if let Some((free, total)) = disk(shared) {
@@ -76,13 +76,13 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
             reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
         }
     }
-    if stats.memory_used_bytes > stats.memory_limit_bytes / 100 * MEMORY_PERCENT_MAX {
+    if vitals.memory_used_bytes > vitals.memory_limit_bytes / 100 * MEMORY_PERCENT_MAX {
         reasons.push(format!(
             "memory full: {} of {} bytes are held",
-            stats.memory_used_bytes, stats.memory_limit_bytes
+            vitals.memory_used_bytes, vitals.memory_limit_bytes
         ));
     }
-    if let Some(cause) = stats.poisoned {
+    if let Some(cause) = vitals.poisoned {
         reasons.insert(0, format!("poisoned: writes are refused since {cause}; start the server again"));
         return ("failed", reasons);
     }

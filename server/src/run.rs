@@ -152,7 +152,7 @@ async fn serve_grpc(
         .add_service(sized!(WriteServiceServer::new(Write::new(of(shared)))))
         .add_service(sized!(QueryServiceServer::new(Query::new(of(shared)))))
         .add_service(sized!(AdminServiceServer::new(Admin::new(of(shared)))))
-        .add_service(sized!(LogServiceServer::new(Log)));
+        .add_service(sized!(LogServiceServer::new(Log::new(of(shared)))));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let draining = shutdown.clone();
     let begun = async move {

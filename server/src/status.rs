@@ -118,7 +118,7 @@ pub(crate) fn detail(error: &Error) -> v1::ErrorDetail {
         Error::TableExists(table) => detail.table.clone_from(table),
         Error::SequenceGap { expected, .. } => detail.expected_number = Some(*expected),
         Error::Overloaded { .. } => detail.retry_after_ms = OVERLOADED_RETRY_MS,
-        Error::Io { .. } => detail.retry_after_ms = IO_RETRY_MS,
+        Error::Io { .. } | Error::DiskFull { .. } => detail.retry_after_ms = IO_RETRY_MS,
         Error::Closed => detail.is_retryable = true,
         _ => {}
     }
@@ -151,7 +151,7 @@ fn reason(error: &Error) -> &'static str {
         Error::TableExists(_) => "table_exists",
         Error::SequenceGap { .. } => "sequence_gap",
         Error::Overloaded { .. } => "overloaded",
-        Error::Io { .. } if error.is_no_space() => "no_space",
+        _ if error.is_no_space() => "no_space",
         Error::Io { .. } => "io",
         Error::Poisoned { .. } => "poisoned",
         Error::OutcomeUnknown { .. } => "outcome_unknown",

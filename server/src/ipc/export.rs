@@ -10,13 +10,13 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use chronolith_codec::Bitmap;
 use chronolith_engine::Error;
 use chronolith_engine::model::{
-    Column, ColumnData, FieldDef, FieldType, SeriesKey, TableSchema, Value,
+    Column, ColumnData, FieldDef, FieldType, SeriesKey, TableSchema,
 };
-use chronolith_engine::read::{AggregateFunction, AggregateRequest, AggregateRow, ScanBatch};
+use chronolith_engine::read::{AggregateBatch, ScanBatch};
 
 use super::{ROWS, SEQUENCE, TIME, arrow_type, failed, tag_type, timestamp_type};
 
@@ -140,36 +140,17 @@ fn field_array(column: Column, field_type: FieldType) -> Result<ArrayRef, ArrowE
     })
 }
 
-/// The columns of an aggregate: the bucket, tags, rows, and one column for each function.
-///
-/// # Errors
-/// `UnknownColumn` is left to the engine: a field that is not there counts as f64.
+/// The columns of an aggregate: the bucket, tags, rows, and one column for each of `names` and `types`.
 pub(crate) fn aggregate_schema(
     table: &TableSchema,
-    request: &AggregateRequest,
     names: &[String],
+    types: &[FieldType],
 ) -> SchemaRef {
     let mut columns = key_columns(table);
     columns.push(Field::new(ROWS, arrow::datatypes::DataType::UInt64, false));
-    let types = aggregate_types(table, request);
-    columns.extend(names.iter().zip(types).map(|(name, one)| Field::new(name, arrow_type(one), true)));
+    let named = names.iter().zip(types);
+    columns.extend(named.map(|(name, one)| Field::new(name, arrow_type(*one), true)));
     Arc::new(Schema::new(columns))
-}
-
-fn aggregate_types(table: &TableSchema, request: &AggregateRequest) -> Vec<FieldType> {
-    let type_of = |(function, name): &(AggregateFunction, String)| match function {
-        AggregateFunction::Count => FieldType::U64,
-        AggregateFunction::Avg => FieldType::F64,
-        AggregateFunction::Sum | AggregateFunction::SumOfRises => {
-            // A sum may have more digits than its field.
-            match table.field(name).map(|field| field.field_type) {
-                Some(FieldType::Decimal { scale, .. }) => FieldType::Decimal { precision: 18, scale },
-                other => other.unwrap_or(FieldType::F64),
-            }
-        }
-        _ => table.field(name).map_or(FieldType::F64, |field| field.field_type),
-    };
-    request.functions.iter().map(type_of).collect()
 }
 
 /// Aggregates as a batch.
@@ -178,31 +159,15 @@ fn aggregate_types(table: &TableSchema, request: &AggregateRequest) -> Vec<Field
 /// `Internal`.
 pub(crate) fn aggregate_batch(
     schema: &SchemaRef,
-    table: &TableSchema,
-    request: &AggregateRequest,
-    rows: &[AggregateRow],
+    batch: AggregateBatch,
 ) -> Result<RecordBatch, Error> {
-    let keys = rows.iter().map(|row| (&row.key, 1));
-    let mut arrays = tag_arrays(keys, table.tags.len()).map_err(|error| failed(&error))?;
-    arrays.insert(0, timestamps(rows.iter().map(|row| row.bucket_ns).collect(), None));
-    arrays.push(Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.row_count))));
-    for (at, field_type) in aggregate_types(table, request).into_iter().enumerate() {
-        let mut data = ColumnData::new(field_type);
-        let mut validity = Bitmap::default();
-        for row in rows {
-            let value = row.values.get(at).unwrap_or(&Value::Null);
-            validity.push(*value != Value::Null);
-            if !data.push_value(value, field_type) {
-                return Err(Error::Internal(format!(
-                    "an aggregate gave {} where {field_type} was expected",
-                    value.type_name()
-                )));
-            }
-        }
-        let column = Column::new(data, Some(validity));
-        arrays.push(field_array(column, field_type).map_err(|error| failed(&error))?);
+    let runs = batch.series.iter().map(|run| (&run.key, run.rows.len()));
+    let tags = batch.schema.tags.len();
+    let mut arrays = tag_arrays(runs, tags).map_err(|error| failed(&error))?;
+    arrays.insert(0, timestamps(batch.bucket_ns, None));
+    arrays.push(Arc::new(UInt64Array::from(batch.row_count)));
+    for (column, field_type) in batch.values.into_iter().zip(batch.types.iter()) {
+        arrays.push(field_array(column, *field_type).map_err(|error| failed(&error))?);
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
-        .map_err(|error| failed(&error))
+    RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| failed(&error))
 }

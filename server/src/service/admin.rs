@@ -150,6 +150,11 @@ impl AdminService for Admin {
             memory_used_bytes: stats.memory_used_bytes,
             memory_limit_bytes: stats.memory_limit_bytes,
             manifest_number: stats.manifest_number,
+            memory_peak_bytes: stats.memory_peak_bytes,
+            memory_rows_bytes: stats.memory_by_user.rows_bytes,
+            memory_reads_bytes: stats.memory_by_user.reads_bytes,
+            memory_flush_bytes: stats.memory_by_user.flush_bytes,
+            memory_merges_bytes: stats.memory_by_user.merges_bytes,
             poisoned: stats.poisoned.unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
@@ -213,11 +218,17 @@ async fn send_report(
 }
 
 fn damaged_part(from: DamagedPart) -> v1::DamagedPart {
+    let (first, last) = from.series.unzip();
     v1::DamagedPart {
         path: from.path.display().to_string(),
         table: from.table.unwrap_or_default(),
         column: from.column.unwrap_or_default(),
         range: from.range.map(|range| v1::TimeRange { from: Some(range.from), to: Some(range.to) }),
         detail: from.detail,
+        offset: from.offset,
+        row_group: from.row_group.map(|at| at as u64),
+        page: from.page.map(|at| at as u64),
+        first_series: first.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+        last_series: last.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
     }
 }

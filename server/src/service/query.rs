@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chronolith_engine::db::Db;
 use chronolith_engine::model::Sequence;
-use chronolith_engine::read::Scan;
+use chronolith_engine::read::{Aggregation, Scan};
 use chronolith_engine::snapshot::Snapshot;
 use chronolith_engine::{Error, Result as EngineResult};
 use chronolith_proto::v1::query_service_server::QueryService;
@@ -122,28 +122,45 @@ struct Begun {
     rest: Option<Rows>,
 }
 
-/// A scan on its way.
+/// A query on its way.
 struct Rows {
-    scan: Scan,
+    source: Source,
     encoder: Encoder,
     schema: SchemaRef,
     /// Rows that are still wanted.
     left: u64,
 }
 
+/// What gives the rows.
+enum Source {
+    Scan(Box<Scan>),
+    Aggregation(Box<Aggregation>),
+}
+
 impl Rows {
     /// The next bytes, and what gives the rest.
     fn step(mut self) -> EngineResult<(Vec<Bytes>, Option<Self>)> {
-        if self.left == 0 {
-            return Ok((self.encoder.finish()?, None));
+        match self.next_batch()? {
+            Some(batch) => Ok((self.encoder.encode(&batch)?, Some(self))),
+            None => Ok((self.encoder.finish()?, None)),
         }
-        let Some(batch) = self.scan.next().transpose()? else {
-            return Ok((self.encoder.finish()?, None));
-        };
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(batch.row_count());
-        self.left -= wanted as u64;
-        let batch = ipc::record_batch(&self.schema, batch, wanted)?;
-        Ok((self.encoder.encode(&batch)?, Some(self)))
+    }
+
+    fn next_batch(&mut self) -> EngineResult<Option<RecordBatch>> {
+        match &mut self.source {
+            _ if self.left == 0 => Ok(None),
+            Source::Scan(scan) => {
+                let Some(batch) = scan.next().transpose()? else { return Ok(None) };
+                let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let wanted = wanted.min(batch.row_count());
+                self.left -= wanted as u64;
+                ipc::record_batch(&self.schema, batch, wanted).map(Some)
+            }
+            Source::Aggregation(aggregation) => {
+                let Some(batch) = aggregation.next().transpose()? else { return Ok(None) };
+                ipc::aggregate_batch(&self.schema, batch).map(Some)
+            }
+        }
     }
 }
 
@@ -245,16 +262,12 @@ fn snapshot(db: &Db, at: Option<v1::ReadAt>) -> Result<Snapshot, Failed> {
             let Some((database, sequence)) = parse_snapshot_id(&id) else {
                 return Err(status::invalid("the snapshot id is none").into());
             };
-            if database != database_id(db) {
+            if database != db.database_id() {
                 return Err(status::invalid("the snapshot id is of another database").into());
             }
             Ok(db.snapshot_at(sequence)?)
         }
     }
-}
-
-fn database_id(db: &Db) -> u128 {
-    u128::from_str_radix(&db.stats().database_id, 16).unwrap_or_default()
 }
 
 /// A version, the database's id, incarnation and counter, little-endian.
@@ -277,7 +290,7 @@ fn parse_snapshot_id(bytes: &[u8]) -> Option<(u128, Sequence)> {
 
 fn header(db: &Db, snapshot: &Snapshot) -> v1::QueryHeader {
     v1::QueryHeader {
-        snapshot_id: snapshot_id(database_id(db), snapshot.sequence()),
+        snapshot_id: snapshot_id(db.database_id(), snapshot.sequence()),
         sequence: Some(convert::sequence(snapshot.sequence())),
         durable_sequence: Some(convert::sequence(snapshot.durable_sequence())),
         affected_rows: None,
@@ -297,7 +310,8 @@ fn begin_scan(db: &Db, mut request: v1::ScanRequest) -> Result<Begun, Failed> {
     let mut encoder = Encoder::new(&schema)?;
     // The schema goes out before the first row is read.
     let first = encoder.encode(&RecordBatch::new_empty(Arc::clone(&schema)))?;
-    let rest = Some(Rows { scan, encoder, schema, left });
+    let source = Source::Scan(Box::new(scan));
+    let rest = Some(Rows { source, encoder, schema, left });
     Ok(Begun { header: header(db, &snapshot), first, rest })
 }
 
@@ -323,19 +337,14 @@ fn begin_aggregate(db: &Db, mut request: v1::AggregateRequest) -> Result<Begun, 
     let snapshot = snapshot(db, at)?;
     let (request, names) = convert::aggregate_request(request)?;
     let table = snapshot.table(&request.scan.table)?;
-    let rows = snapshot.aggregate(&request)?;
-    let schema = ipc::aggregate_schema(&table, &request, &names);
+    let aggregation = snapshot.aggregate(&request)?;
+    let schema = ipc::aggregate_schema(&table, &names, aggregation.types());
     let mut encoder = Encoder::new(&schema)?;
-    let mut first = Vec::new();
-    for part in rows.chunks(AGGREGATE_ROWS) {
-        first.extend(encoder.encode(&ipc::aggregate_batch(&schema, &table, &request, part)?)?);
-    }
-    first.extend(encoder.finish()?);
-    Ok(Begun { header: header(db, &snapshot), first, rest: None })
+    let first = encoder.encode(&RecordBatch::new_empty(Arc::clone(&schema)))?;
+    let source = Source::Aggregation(Box::new(aggregation));
+    let rest = Some(Rows { source, encoder, schema, left: u64::MAX });
+    Ok(Begun { header: header(db, &snapshot), first, rest })
 }
-
-/// Rows of one batch of aggregates.
-const AGGREGATE_ROWS: usize = 64 << 10;
 
 #[tonic::async_trait]
 impl QueryService for Query {
