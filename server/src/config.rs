@@ -166,11 +166,12 @@ impl Layer {
             let typed = typed.or_else(|_| value.parse().map(toml::Value::Boolean));
             let typed = typed.unwrap_or_else(|_| toml::Value::String(value.clone()));
             let one = toml::Table::from_iter([(key.to_owned(), typed)]);
-            let one: Self = one.try_into().map_err(|error: toml::de::Error| ConfigError::Variable {
-                variable,
-                value,
-                message: error.message().trim_end().to_owned(),
-            })?;
+            let one: Self =
+                one.try_into().map_err(|error: toml::de::Error| ConfigError::Variable {
+                    variable,
+                    value,
+                    message: error.message().trim_end().to_owned(),
+                })?;
             layer = one.or(layer);
         }
         Ok(layer)
@@ -275,10 +276,14 @@ impl Config {
         let seconds = |given: Option<u32>, default: Duration| {
             given.map_or(default, |seconds| Duration::from_secs(u64::from(seconds)))
         };
-        let count = |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
+        let count =
+            |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
         let bytes = |given: Option<Size>, default: usize| given.map_or(default, |size| size.0);
         let limits = Limits {
-            requests_in_flight_bytes: bytes(layer.requests_in_flight, default.requests_in_flight_bytes),
+            requests_in_flight_bytes: bytes(
+                layer.requests_in_flight,
+                default.requests_in_flight_bytes,
+            ),
             streams_per_connection_count: layer
                 .streams_per_connection
                 .unwrap_or(default.streams_per_connection_count),
@@ -348,9 +353,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
-        let error = Layer::parse("c.toml", "data = \"d\"\n# x\ngprc = \"127.0.0.1:1\"\n").unwrap_err();
+        let error =
+            Layer::parse("c.toml", "data = \"d\"\n# x\ngprc = \"127.0.0.1:1\"\n").unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("c.toml") && text.contains("line 3") && text.contains("gprc"), "{text}");
+        assert!(
+            text.contains("c.toml") && text.contains("line 3") && text.contains("gprc"),
+            "{text}"
+        );
         let error = Layer::parse("c.toml", "memory = \"3 parsecs\"").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("parsecs"), "{error}");
     }

@@ -3,14 +3,15 @@
 use chronolith_codec::{Bitmap, TextBuf};
 use chronolith_engine::Db;
 use chronolith_engine::db::{RefusedRow, TableStats, WriteOutcome};
+use chronolith_engine::limits::{FIELD_COUNT_MAX, TAG_COUNT_MAX};
 use chronolith_engine::model::{
     Batch, Column, ColumnData, CommitMetadata, Comparison, Durability, FieldColumn, FieldFilter,
-    FieldType, ImportMark, InvalidRows, MergeMode, OnPressure, Predicate, Producer, Rows, SchemaMode, Sequence,
-    TableOptions, TableRows, TableSchema, TagColumn, TagDef, TagFilter, TagValues, TimeRange, Value,
+    FieldType, ImportMark, InvalidRows, MergeMode, OnPressure, Predicate, Producer, Rows,
+    SchemaMode, Sequence, TableOptions, TableRows, TableSchema, TagColumn, TagDef, TagFilter,
+    TagValues, TimeRange, Value,
 };
-use chronolith_engine::limits::{FIELD_COUNT_MAX, TAG_COUNT_MAX};
-use chronolith_engine::tombstone::Tombstone;
 use chronolith_engine::read::{AggregateFunction, AggregateRequest, Bucket, ScanRequest};
+use chronolith_engine::tombstone::Tombstone;
 use chronolith_proto::{
     AGGREGATE_COLUMNS_MAX, FIELD_FILTERS_MAX, FILTER_VALUES_MAX, REFUSED_ROWS_MAX,
     REQUEST_TABLES_MAX, TAG_FILTERS_MAX, v1,
@@ -104,7 +105,11 @@ pub(crate) fn table_options(from: v1::TableOptions, mode: SchemaMode) -> Convert
     Ok(TableOptions { tags: from.tags, fields, merge, mode, history_ns, time_name })
 }
 
-fn field_type(name: &str, from: Option<v1::FieldType>) -> Converted<FieldType> {
+/// A field's type.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a type that is none.
+pub(crate) fn field_type(name: &str, from: Option<v1::FieldType>) -> Converted<FieldType> {
     use v1::field_type::Kind;
     let from = from.unwrap_or_default();
     let digits = |count: u32| u8::try_from(count).unwrap_or(u8::MAX);
@@ -186,7 +191,9 @@ fn packed_field(table: &str, from: v1::PackedField, row_count: usize) -> Convert
     use v1::packed_field::Values;
     let v1::PackedField { name, r#type, validity, values } = from;
     let (data, natural) = match values {
-        None => return Err(status::invalid(format!("field {name:?} of table {table:?} has no values"))),
+        None => {
+            return Err(status::invalid(format!("field {name:?} of table {table:?} has no values")));
+        }
         Some(Values::F64(values)) => (ColumnData::F64(values.values), FieldType::F64),
         Some(Values::I64(values)) => (ColumnData::I64(values.values), FieldType::I64),
         Some(Values::U64(values)) => (ColumnData::U64(values.values), FieldType::U64),
@@ -478,7 +485,11 @@ pub(crate) fn metadata_message(from: &CommitMetadata) -> v1::Metadata {
 }
 
 /// The values of a field, packed.
-pub(crate) fn packed_field_message(name: &str, field_type: FieldType, column: Column) -> v1::PackedField {
+pub(crate) fn packed_field_message(
+    name: &str,
+    field_type: FieldType,
+    column: Column,
+) -> v1::PackedField {
     use v1::packed_field::{self as packed, Values};
     let values = match column.data {
         ColumnData::F64(values) => Values::F64(packed::F64 { values }),

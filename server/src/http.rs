@@ -51,7 +51,8 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let reader = Arc::clone(&shared);
     // Looking at the disk and the tables may block.
     let state = shared.reads.run(move || state_of(&reader)).await;
-    let (word, reasons) = state.unwrap_or_else(|status| ("failed", vec![status.message().to_owned()]));
+    let (word, reasons) =
+        state.unwrap_or_else(|status| ("failed", vec![status.message().to_owned()]));
     let code = match word {
         "ready" | "degraded" => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -72,7 +73,8 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
     let mut reasons = Vec::new();
     reasons.extend(shared.damage().map(|damage| format!("damaged: {damage}")));
     if let Some((free, total)) = disk(shared) {
-        if free < DISK_FREE_BYTES_MIN.min(total / 10) || free < total / 100 * DISK_FREE_PERCENT_MIN {
+        if free < DISK_FREE_BYTES_MIN.min(total / 10) || free < total / 100 * DISK_FREE_PERCENT_MIN
+        {
             reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
         }
     }
@@ -83,7 +85,10 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
         ));
     }
     if let Some(cause) = vitals.poisoned {
-        reasons.insert(0, format!("poisoned: writes are refused since {cause}; start the server again"));
+        reasons.insert(
+            0,
+            format!("poisoned: writes are refused since {cause}; start the server again"),
+        );
         return ("failed", reasons);
     }
     (if reasons.is_empty() { "ready" } else { "degraded" }, reasons)
@@ -100,6 +105,8 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let render = move || meters::render(reader.open_db(), disk(&reader).map(|(free, _)| free));
     match shared.reads.run(render).await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        Err(status) => (StatusCode::INTERNAL_SERVER_ERROR, status.message().to_owned()).into_response(),
+        Err(status) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, status.message().to_owned()).into_response()
+        }
     }
 }

@@ -176,9 +176,9 @@ impl CountedBody {
             }
             Poll::Ready(None) => Poll::Ready(Err(status::closing())),
             Poll::Pending => {
-                let timer = self
-                    .timer
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + WAIT)));
+                let timer = self.timer.get_or_insert_with(|| {
+                    Box::pin(tokio::time::sleep_until(Instant::now() + WAIT))
+                });
                 ready!(timer.as_mut().poll(cx));
                 Poll::Ready(Err(status::overloaded(
                     "the server takes in as many bytes of requests as it may hold; retry later or lower the rate",

@@ -47,7 +47,9 @@ pub enum ServeError {
 
 fn taken(source: &std::io::Error) -> &'static str {
     match source.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process has it: stop that, or choose another port",
+        std::io::ErrorKind::AddrInUse => {
+            "; another process has it: stop that, or choose another port"
+        }
         _ => "",
     }
 }
@@ -98,7 +100,8 @@ pub async fn run(
     meters::start();
     let shared = Arc::new(Shared::new(config, shutdown.clone()));
     let (http_end, http_ended) = shutdown::channel();
-    let http = http::serve(listeners.http, Arc::clone(&shared), async move { http_ended.begun().await });
+    let http =
+        http::serve(listeners.http, Arc::clone(&shared), async move { http_ended.begun().await });
     let http = tokio::spawn(http);
     let db = open(config).await?;
     shared.opened(db.clone(), None);
@@ -176,7 +179,9 @@ async fn serve_grpc(
 /// A service with the limit of messages.
 macro_rules! sized {
     ($service:expr) => {
-        $service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+        $service
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
     };
 }
 use sized;

@@ -18,5 +18,9 @@ pub(crate) struct SqlAnswer {
 #[tonic::async_trait]
 pub(crate) trait SqlRunner: Send + Sync {
     /// Runs one statement, which is to end before `deadline`.
-    async fn execute(&self, request: v1::SqlRequest, deadline: Instant) -> Result<SqlAnswer, Status>;
+    async fn execute(
+        &self,
+        request: v1::SqlRequest,
+        deadline: Instant,
+    ) -> Result<SqlAnswer, Status>;
 }

@@ -27,7 +27,8 @@ impl Answer {
         let mut decoder = StreamDecoder::new();
         let mut header = None;
         loop {
-            let message = messages.message().await.map_err(|status| ClientError::of(url, &status))?;
+            let message =
+                messages.message().await.map_err(|status| ClientError::of(url, &status))?;
             let Some(message) = message else {
                 return Err(ClientError::Malformed("it ends before its schema".to_owned()));
             };

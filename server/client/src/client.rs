@@ -260,7 +260,8 @@ fn endpoint(url: &str) -> Result<Endpoint> {
     if !url.starts_with("http://") {
         return Err(wrong("it must begin with http://".to_owned()));
     }
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(error.to_string()))?;
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(error.to_string()))?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIME)
         .tcp_nodelay(true)

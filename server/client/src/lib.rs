@@ -29,4 +29,4 @@ pub use chronolith_proto::v1::{
 pub use client::Client;
 pub use error::{ClientError, Result};
 pub use retry::Retry;
-pub use writer::{Written, Writer, WriterOptions};
+pub use writer::{Writer, WriterOptions, Written};

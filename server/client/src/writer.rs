@@ -159,7 +159,8 @@ impl Writer {
         let room = self.options.window.max(self.kept.len()) + 1;
         let (requests, outgoing) = mpsc::channel(room);
         for kept in &self.kept {
-            let message = WriteStreamRequest { number: kept.number, request: Some(kept.request.clone()) };
+            let message =
+                WriteStreamRequest { number: kept.number, request: Some(kept.request.clone()) };
             drop(requests.send(message).await);
         }
         let replies = self.client.writes().write_stream(ReceiverStream::new(outgoing)).await;

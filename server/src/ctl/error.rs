@@ -4,6 +4,8 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io;
 
+use chronolith_client::ClientError;
+use chronolith_client::v1::error_detail;
 use chronolith_engine::{Error, ErrorKind};
 
 use crate::ServeError;
@@ -30,6 +32,9 @@ pub enum CtlError {
     /// The server's reason.
     #[error(transparent)]
     Serve(ServeError),
+    /// The server's answer, or that there is none.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A file cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -105,6 +110,7 @@ impl CtlError {
         match self {
             Self::Engine(error) => kind_code(error.kind()),
             Self::Input(error) | Self::Csv(CsvError::Input(error)) => input_code(error),
+            Self::Client(error) => client_code(error),
             Self::Serve(ServeError::Listen { .. }) => 6,
             Self::Serve(_) => 1,
             Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
@@ -155,6 +161,23 @@ fn kind_code(kind: ErrorKind) -> u8 {
         ErrorKind::Conflict => 4,
         ErrorKind::Corrupt => 5,
         ErrorKind::Overloaded | ErrorKind::Unavailable => 6,
+        _ => 1,
+    }
+}
+
+fn client_code(error: &ClientError) -> u8 {
+    use error_detail::Kind;
+    match error {
+        ClientError::Url { .. } => 2,
+        ClientError::Connection { .. } => 6,
+        ClientError::Refused(detail) => match detail.kind() {
+            Kind::Invalid => 2,
+            Kind::NotFound => 3,
+            Kind::Conflict => 4,
+            Kind::Corrupt => 5,
+            Kind::Overloaded | Kind::Unavailable | Kind::Closed => 6,
+            _ => 1,
+        },
         _ => 1,
     }
 }

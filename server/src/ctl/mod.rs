@@ -15,6 +15,7 @@ mod import;
 mod json;
 mod latest;
 mod open;
+mod place;
 mod quickstart;
 mod select;
 mod serve;

@@ -31,7 +31,11 @@ impl DataArg {
     }
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
+/// Reads a size of memory.
+///
+/// # Errors
+/// A message for clap.
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text)?;
     if bytes < MEMORY_BYTES_MIN {
         return Err(format!("less than the {} MiB that a database needs", MEMORY_BYTES_MIN >> 20));
@@ -74,17 +78,6 @@ pub(super) fn for_reading(data: &DataArg) -> CtlResult<Db> {
         ));
     }
     Ok(db)
-}
-
-/// Opens for reading and lets `read` show what is there. Where the log is damaged in the middle, that is not everything,
-/// and the command fails once it is shown.
-///
-/// # Errors
-/// As [`for_reading`]; those of `read`; `Incomplete`.
-pub(super) fn read(data: &DataArg, read: impl FnOnce(&Db) -> CtlResult<()>) -> CtlResult<()> {
-    let db = for_reading(data)?;
-    read(&db)?;
-    if db.recovery().damage.is_some() { Err(CtlError::Incomplete) } else { Ok(()) }
 }
 
 /// Opens for writing a database that must exist.

@@ -63,7 +63,8 @@ fn read(path: &Path) -> CtlResult<Layer> {
 }
 
 pub(super) fn run(args: ServeArgs) -> CtlResult<()> {
-    let filter = EnvFilter::try_from_env("CHRONOLITH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("CHRONOLITH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another one stays where it is.
     let _ = log.with_ansi(false).try_init();
@@ -75,7 +76,9 @@ pub(super) fn run(args: ServeArgs) -> CtlResult<()> {
         .thread_name("chronolith-net")
         .enable_all()
         .build()
-        .map_err(|error| CtlError::Failed(format!("cannot start the network's threads: {error}")))?;
+        .map_err(|error| {
+            CtlError::Failed(format!("cannot start the network's threads: {error}"))
+        })?;
     let served = runtime.block_on(serve_until_signal(&config));
     // Work on calls that were cut off is not waited for: nothing of it was acknowledged.
     runtime.shutdown_background();
@@ -110,7 +113,9 @@ async fn hear(trigger: Trigger) {
         remark("warning: signals cannot be heard");
         std::future::pending::<()>().await;
     }
-    remark("shutting down: calls are ended, then the database is closed; another signal ends at once");
+    remark(
+        "shutting down: calls are ended, then the database is closed; another signal ends at once",
+    );
     trigger.fire();
     let _ = shutdown::next_signal().await;
     remark("ended without closing: what was acknowledged is in the log");

@@ -13,9 +13,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chronolith_codec::Bitmap;
 use chronolith_engine::Error;
-use chronolith_engine::model::{
-    Column, ColumnData, FieldDef, FieldType, SeriesKey, TableSchema,
-};
+use chronolith_engine::model::{Column, ColumnData, FieldDef, FieldType, SeriesKey, TableSchema};
 use chronolith_engine::read::{AggregateBatch, ScanBatch};
 
 use super::{ROWS, SEQUENCE, TIME, arrow_type, failed, tag_type, timestamp_type};
@@ -27,7 +25,8 @@ pub(crate) fn schema_of(
     with_sequence: bool,
 ) -> SchemaRef {
     let mut columns = key_columns(table);
-    columns.extend(fields.iter().map(|one| Field::new(&one.name, arrow_type(one.field_type), true)));
+    columns
+        .extend(fields.iter().map(|one| Field::new(&one.name, arrow_type(one.field_type), true)));
     if with_sequence {
         columns.push(Field::new(SEQUENCE, arrow::datatypes::DataType::UInt64, false));
     }

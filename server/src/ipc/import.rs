@@ -109,7 +109,8 @@ impl Roles {
         let wanted = std::iter::once(time).chain(from.tag_columns.iter().map(String::as_str));
         for name in wanted {
             if !there(name) {
-                let names: Vec<&str> = columns.fields().iter().map(|one| one.name().as_str()).collect();
+                let names: Vec<&str> =
+                    columns.fields().iter().map(|one| one.name().as_str()).collect();
                 return Err(status::invalid(format!(
                     "the rows for table {table:?} have no column {name:?}; they have: {}",
                     names.join(", ")
@@ -122,7 +123,8 @@ impl Roles {
                 || create.is_some_and(|create| create.tags.iter().any(|tag| tag == name))
                 || (matches!(data_type, DataType::Dictionary(_, value) if is_text(value))
                     && schema.is_none_or(|schema| schema.field(name).is_none())
-                    && create.is_none_or(|create| create.fields.iter().all(|(field, _)| field != name)))
+                    && create
+                        .is_none_or(|create| create.fields.iter().all(|(field, _)| field != name)))
         };
         let role = |field: &arrow::datatypes::FieldRef| {
             let (name, data_type) = (field.name(), field.data_type());
@@ -253,12 +255,16 @@ impl At<'_> {
         let known = self.cast(coded.values(), &DataType::Utf8)?;
         let known = known.as_string::<i32>();
         // The absent tag is empty text, behind the values that are there.
-        let mut values: Vec<String> =
-            (0..known.len()).map(|at| if known.is_valid(at) { known.value(at).to_owned() } else { String::new() }).collect();
+        let mut values: Vec<String> = (0..known.len())
+            .map(|at| if known.is_valid(at) { known.value(at).to_owned() } else { String::new() })
+            .collect();
         let absent = u32::try_from(values.len()).unwrap_or(u32::MAX);
         values.push(String::new());
         let codes = coded.keys().iter().map(|code| code.unwrap_or(absent)).collect();
-        Ok(TagColumn { name: self.name.to_owned(), values: TagValues::Dictionary { codes, values } })
+        Ok(TagColumn {
+            name: self.name.to_owned(),
+            values: TagValues::Dictionary { codes, values },
+        })
     }
 
     fn field(&self, array: &ArrayRef, field_type: FieldType) -> Result<FieldColumn, Status> {
@@ -285,7 +291,8 @@ impl At<'_> {
                 let units = array.as_primitive::<arrow::datatypes::Decimal128Type>().values();
                 let narrow = units.iter().enumerate().map(|(row, unit)| {
                     // The slot of a NULL may hold anything.
-                    i64::try_from(*unit).or_else(|_| if array.is_null(row) { Ok(0) } else { Err(()) })
+                    i64::try_from(*unit)
+                        .or_else(|_| if array.is_null(row) { Ok(0) } else { Err(()) })
                 });
                 let narrow = narrow.collect::<Result<Vec<_>, ()>>();
                 ColumnData::I64(narrow.map_err(|()| self.wrong("a value has more than 18 digits"))?)

@@ -116,7 +116,10 @@ impl AdminService for Admin {
         }))
     }
 
-    async fn flush(&self, _: Request<v1::FlushRequest>) -> Result<Response<v1::FlushReply>, Status> {
+    async fn flush(
+        &self,
+        _: Request<v1::FlushRequest>,
+    ) -> Result<Response<v1::FlushReply>, Status> {
         let flush = |db: &Db| {
             let row_count = db.stats().tables.iter().map(|table| table.memory_rows).sum();
             db.flush().map(|()| v1::FlushReply { row_count })
@@ -137,7 +140,10 @@ impl AdminService for Admin {
         }))
     }
 
-    async fn stats(&self, _: Request<v1::StatsRequest>) -> Result<Response<v1::StatsReply>, Status> {
+    async fn stats(
+        &self,
+        _: Request<v1::StatsRequest>,
+    ) -> Result<Response<v1::StatsReply>, Status> {
         let stats = self.on(&self.shared.reads, |db| Ok(db.stats())).await?;
         Ok(Response::new(v1::StatsReply {
             tables: stats.tables.iter().map(convert::table_stats).collect(),
@@ -218,6 +224,7 @@ async fn send_report(
 }
 
 fn damaged_part(from: DamagedPart) -> v1::DamagedPart {
+    let has_series = from.series.is_some();
     let (first, last) = from.series.unzip();
     v1::DamagedPart {
         path: from.path.display().to_string(),
@@ -229,6 +236,7 @@ fn damaged_part(from: DamagedPart) -> v1::DamagedPart {
         row_group: from.row_group.map(|at| at as u64),
         page: from.page.map(|at| at as u64),
         first_series: first.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+        has_series,
         last_series: last.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
     }
 }

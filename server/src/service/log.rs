@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use chronolith_engine::Db;
 use chronolith_engine::catalog::{Catalog, CatalogChange};
 use chronolith_engine::db::{Committed, Tail};
 use chronolith_engine::model::Sequence;
-use chronolith_engine::Db;
 use chronolith_proto::v1;
 use chronolith_proto::v1::log_service_server::LogService;
 use tokio::sync::{mpsc, oneshot};
@@ -50,10 +50,9 @@ impl LogService for Log {
         }
         let (db, shared) = (self.shared.db()?, Arc::clone(&self.shared));
         let until = request.is_finite.then(|| db.snapshot().durable_sequence());
-        let after = request.after.map(|one| Sequence {
-            incarnation: one.incarnation,
-            counter: one.counter,
-        });
+        let after = request
+            .after
+            .map(|one| Sequence { incarnation: one.incarnation, counter: one.counter });
         let begin = move || {
             let after = after.unwrap_or_else(|| db.snapshot().durable_sequence());
             db.tail(after).map(|tail| (db, tail))
@@ -128,20 +127,21 @@ impl Following {
     fn reply(&self, from: Committed) -> v1::TailReply {
         let snapshot = self.db.snapshot();
         let catalog = snapshot.catalog();
-        let wanted = |name: &str| {
-            self.tables.is_empty() || self.tables.iter().any(|table| table == name)
-        };
+        let wanted =
+            |name: &str| self.tables.is_empty() || self.tables.iter().any(|table| table == name);
         let record = from.record;
         let named = |id| catalog.by_id(id).filter(|schema| wanted(&schema.name));
-        let rows = record.rows.into_iter().filter_map(|rows| {
-            named(rows.table).map(|schema| convert::logged_rows(schema, rows))
-        });
+        let rows = record
+            .rows
+            .into_iter()
+            .filter_map(|rows| named(rows.table).map(|schema| convert::logged_rows(schema, rows)));
         let deletions = record.deletions.iter().filter_map(|deletion| {
             named(deletion.table).map(|schema| convert::deletion(schema, deletion))
         });
         let changes = record.catalog.iter().filter_map(|change| table_change(catalog, change));
-        let changes =
-            changes.filter(|change| change.table.as_ref().is_some_and(|table| change.is_dropped || wanted(&table.name)));
+        let changes = changes.filter(|change| {
+            change.table.as_ref().is_some_and(|table| change.is_dropped || wanted(&table.name))
+        });
         v1::TailReply {
             sequence: Some(convert::sequence(from.sequence)),
             commit_time_ns: from.commit_time_ns,

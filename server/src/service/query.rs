@@ -1,5 +1,5 @@
 //! Reading. Each step of a query runs on a thread of the pool; between steps it holds none, so that a client that reads
-//! slowly costs its place among the queries and a few messages, until its deadline.
+//! slowly costs its turn among the queries and a few messages, until its deadline.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ use crate::{convert, meters, status};
 
 /// Messages of an answer that wait for the client.
 const MESSAGES_AHEAD: usize = 4;
-/// For how long a query waits for its place among the others.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// For how long a query waits for its turn among the others.
+const TURN_WAIT: Duration = Duration::from_secs(5);
 
 /// The query service.
 pub(crate) struct Query {
@@ -40,9 +40,9 @@ impl Query {
         Self { shared }
     }
 
-    /// A place among the queries.
-    async fn place(&self, deadline: Instant) -> Result<Place, Status> {
-        let wait = deadline.min(Instant::now() + PLACE_WAIT);
+    /// A turn among the queries.
+    async fn turn(&self, deadline: Instant) -> Result<Turn, Status> {
+        let wait = deadline.min(Instant::now() + TURN_WAIT);
         let permit = timeout_at(wait, Arc::clone(&self.shared.queries).acquire_owned()).await;
         let permit = permit.map_err(|_| {
             status::overloaded(format!(
@@ -52,21 +52,25 @@ impl Query {
         })?;
         let permit = permit.map_err(|_| status::closing())?;
         meters::queries(1.0);
-        Ok(Place { _permit: permit, begun: Instant::now() })
+        Ok(Turn { _permit: permit, begun: Instant::now() })
     }
 
     /// Begins a query: `prepare` runs on a thread, and gives what is sent first and what gives the rest.
-    async fn begin<P>(&self, deadline: Instant, prepare: P) -> Result<Response<Answers<v1::QueryReply>>, Status>
+    async fn begin<P>(
+        &self,
+        deadline: Instant,
+        prepare: P,
+    ) -> Result<Response<Answers<v1::QueryReply>>, Status>
     where
         P: FnOnce(&Db) -> Result<Begun, Failed> + Send + 'static,
     {
-        let place = self.place(deadline).await?;
+        let turn = self.turn(deadline).await?;
         let (db, shared) = (self.shared.db()?, Arc::clone(&self.shared));
         let prepared = timeout_at(deadline, self.shared.reads.run(move || prepare(&db)));
         let prepared = prepared.await.map_err(|_| past())??;
         let begun = prepared.map_err(|failed| failed.status(&shared))?;
         let (sender, answers) = mpsc::channel(MESSAGES_AHEAD);
-        let sending = Sending { shared, sender, deadline, place };
+        let sending = Sending { shared, sender, deadline, turn };
         tokio::spawn(sending.run(begun));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
@@ -103,12 +107,12 @@ fn past() -> Status {
     status::deadline("the query's deadline has passed")
 }
 
-struct Place {
+struct Turn {
     _permit: OwnedSemaphorePermit,
     begun: Instant,
 }
 
-impl Drop for Place {
+impl Drop for Turn {
     fn drop(&mut self) {
         meters::queries(-1.0);
         meters::queried(self.begun.elapsed());
@@ -169,7 +173,7 @@ struct Sending {
     shared: Arc<Shared>,
     sender: mpsc::Sender<Result<v1::QueryReply, Status>>,
     deadline: Instant,
-    place: Place,
+    turn: Turn,
 }
 
 impl Sending {
@@ -181,9 +185,9 @@ impl Sending {
     /// Tells the client of an error, if it is there.
     async fn end(self, ended: Result<(), Status>) {
         if let Err(error) = ended {
-            let _ = tokio::time::timeout(PLACE_WAIT, self.sender.send(Err(error))).await;
+            let _ = tokio::time::timeout(TURN_WAIT, self.sender.send(Err(error))).await;
         }
-        drop(self.place);
+        drop(self.turn);
     }
 
     async fn send_all(&self, begun: Begun) -> Result<(), Status> {
@@ -321,7 +325,8 @@ fn begin_latest(db: &Db, mut request: v1::ScanRequest) -> Result<Begun, Failed> 
     let request = convert::scan_request(request)?;
     let last = snapshot.latest(&request)?;
     let schema = ipc::schema_of(&last.schema, &last.fields, request.with_sequence);
-    let wanted = if left == 0 { last.row_count() } else { usize::try_from(left).unwrap_or(usize::MAX) };
+    let wanted =
+        if left == 0 { last.row_count() } else { usize::try_from(left).unwrap_or(usize::MAX) };
     let wanted = wanted.min(last.row_count());
     let mut encoder = Encoder::new(&schema)?;
     let mut first = Vec::new();
@@ -366,11 +371,11 @@ impl QueryService for Query {
         let Some(sql) = self.shared.sql().cloned() else {
             return Err(status::unimplemented("this server does not run SQL yet"));
         };
-        let place = self.place(deadline).await?;
+        let turn = self.turn(deadline).await?;
         let answer = timeout_at(deadline, sql.execute(request, deadline)).await;
         let answer = answer.map_err(|_| past())??;
         let (sender, answers) = mpsc::channel(MESSAGES_AHEAD);
-        let sending = Sending { shared: Arc::clone(&self.shared), sender, deadline, place };
+        let sending = Sending { shared: Arc::clone(&self.shared), sender, deadline, turn };
         tokio::spawn(sending.run_sql(answer));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }

@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chronolith_engine::db::Ticket;
+use chronolith_proto::detail_of;
 use chronolith_proto::v1::write_service_server::WriteService;
 use chronolith_proto::v1::{self, write_stream_reply::Outcome};
-use chronolith_proto::detail_of;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -110,18 +110,15 @@ async fn submit(shared: &Arc<Shared>, request: v1::WriteRequest) -> Result<Ticke
 }
 
 /// Waits for a batch's durability.
-async fn finish(
-    shared: &Shared,
-    ticket: Ticket,
-    begun: Instant,
-) -> Result<v1::WriteReply, Status> {
+async fn finish(shared: &Shared, ticket: Ticket, begun: Instant) -> Result<v1::WriteReply, Status> {
     let outcome = ticket.await.map_err(|error| shared.status(&error))?;
     meters::written(outcome.row_count, begun.elapsed());
     Ok(convert::write_reply(outcome))
 }
 
 type Answer = Pin<Box<dyn Future<Output = (u64, Result<v1::WriteReply, Status>, Claim)> + Send>>;
-type Submitting = Pin<Box<dyn Future<Output = (u64, Result<Ticket, Status>, Claim, Instant)> + Send>>;
+type Submitting =
+    Pin<Box<dyn Future<Output = (u64, Result<Ticket, Status>, Claim, Instant)> + Send>>;
 
 /// One write stream: takes requests in while there is room in the window, answers in their order.
 struct Pump {
@@ -204,7 +201,6 @@ impl Pump {
             (number, outcome, claim)
         }));
     }
-
 }
 
 /// Whether somebody heard it.
@@ -216,7 +212,9 @@ async fn answer(
     answers.send(Ok(v1::WriteStreamReply { number, outcome: Some(outcome) })).await.is_ok()
 }
 
-async fn poll_some(submitting: &mut Option<Submitting>) -> (u64, Result<Ticket, Status>, Claim, Instant) {
+async fn poll_some(
+    submitting: &mut Option<Submitting>,
+) -> (u64, Result<Ticket, Status>, Claim, Instant) {
     match submitting {
         Some(future) => future.await,
         None => std::future::pending().await,
