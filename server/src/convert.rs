@@ -192,7 +192,9 @@ fn packed_field(table: &str, from: v1::PackedField, row_count: usize) -> Convert
     let v1::PackedField { name, r#type, validity, values } = from;
     let (data, natural) = match values {
         None => {
-            return Err(status::invalid(format!("field {name:?} of table {table:?} has no values")));
+            return Err(status::invalid(format!(
+                "field {name:?} of table {table:?} has no values"
+            )));
         }
         Some(Values::F64(values)) => (ColumnData::F64(values.values), FieldType::F64),
         Some(Values::I64(values)) => (ColumnData::I64(values.values), FieldType::I64),
