@@ -1,5 +1,4 @@
 //! Compiles `v1/*.proto` to Rust and to a descriptor set, without an installed `protoc`.
-#![expect(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 
 use std::error::Error;
 use std::path::PathBuf;
