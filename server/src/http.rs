@@ -72,11 +72,11 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
     let vitals = db.vitals();
     let mut reasons = Vec::new();
     reasons.extend(shared.damage().map(|damage| format!("damaged: {damage}")));
-    if let Some((free, total)) = disk(shared) {
-        if free < DISK_FREE_BYTES_MIN.min(total / 10) || free < total / 100 * DISK_FREE_PERCENT_MIN
-        {
-            reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
-        }
+    let nearly_full = |(free, total): &(u64, u64)| {
+        *free < DISK_FREE_BYTES_MIN.min(total / 10) || *free < total / 100 * DISK_FREE_PERCENT_MIN
+    };
+    if let Some((free, total)) = disk(shared).filter(nearly_full) {
+        reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
     }
     if vitals.memory_used_bytes > vitals.memory_limit_bytes / 100 * MEMORY_PERCENT_MAX {
         reasons.push(format!(

@@ -40,7 +40,7 @@ impl Remote {
         let told = std::sync::atomic::AtomicU64::new(0);
         let retry = Retry::for_at_most(AWAY).telling(move |error| {
             // The first, then now and then: waits are at most two seconds.
-            if told.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 8 == 0 {
+            if told.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(8) {
                 remark(&format!("waiting for the server, up to {} s: {error}", AWAY.as_secs()));
             }
         });
