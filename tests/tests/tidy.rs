@@ -57,6 +57,7 @@ const CRATES: Crates<'_> = &[
     ("chronolith-engine", &["chronolith-codec", "chronolith-sys"]),
     ("chronolith-query", &["chronolith-engine", "chronolith-codec"]),
     ("chronolith-proto", &[]),
+    ("chronolith-client", &["chronolith-proto"]),
     (
         "chronolith",
         &[
@@ -65,6 +66,7 @@ const CRATES: Crates<'_> = &[
             "chronolith-codec",
             "chronolith-sys",
             "chronolith-proto",
+            "chronolith-client",
         ],
     ),
     ("chronolith-tests", &["*"]),

@@ -34,7 +34,7 @@ use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
     CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
-    VerifyReport,
+    VerifyReport, Vitals,
 };
 
 /// A column that a table gains.
@@ -398,6 +398,23 @@ impl Db {
         }
         let done = flushed.and_then(|_| maintenance.compact(true));
         done.map_err(|error| maintenance.reserve.explain(error))
+    }
+
+    /// The database's identity.
+    #[must_use]
+    pub fn database_id(&self) -> u128 {
+        self.inner.maintenance.manifest.version().database_id
+    }
+
+    /// How it is, at once: nothing is read for it.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        let memory = &self.inner.memory.whole;
+        Vitals {
+            memory_used_bytes: memory.used_bytes() as u64,
+            memory_limit_bytes: memory.limit_bytes() as u64,
+            poisoned: self.inner.maintenance.pipeline.poisoned(),
+        }
     }
 
     /// Figures. Reads the segments' dictionaries, to count series.

@@ -148,3 +148,14 @@ pub struct Stats {
     /// Why writes are refused, if they are.
     pub poisoned: Option<String>,
 }
+
+/// How a database is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vitals {
+    /// Bytes of the memory budget that are held.
+    pub memory_used_bytes: u64,
+    /// The memory budget.
+    pub memory_limit_bytes: u64,
+    /// Why writes are refused, if they are.
+    pub poisoned: Option<String>,
+}

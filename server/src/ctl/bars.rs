@@ -2,16 +2,14 @@
 
 use std::io::Write;
 
-use chronolith_engine::Db;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::{
-    AggregateBatch, AggregateFunction, AggregateRequest, Aggregation, Bucket, ScanRequest,
+    AggregateBatch, AggregateFunction, AggregateRequest, Bucket, ScanRequest,
 };
-use chronolith_engine::snapshot::Snapshot;
 use clap::{Args, ValueEnum};
 
 use super::cells::{self, column_cell, kind_of, out_column, tag_cell};
-use super::open::{self, DataArg};
+use super::place::{self, Place, PlaceArg};
 use super::select::{ResultArgs, SelectArgs};
 use super::{CtlError, CtlResult};
 use crate::text::output::Output;
@@ -24,7 +22,7 @@ use crate::text::time::parse_every;
 #[derive(Debug, Args)]
 pub(super) struct BarsArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     #[arg(long)]
     table: String,
@@ -65,39 +63,37 @@ pub(super) struct Bars<'a> {
 }
 
 pub(super) fn run(args: &BarsArgs) -> CtlResult<()> {
-    open::read(&args.data, |db| show(db, args))
+    place::read(&args.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &BarsArgs) -> CtlResult<()> {
+fn show(db: &Place, args: &BarsArgs) -> CtlResult<()> {
     let scan =
         ScanRequest::new(&args.table).predicate(args.select.predicate()).range(args.select.range());
     let volume = args.volume.as_deref().map(|name| (name, args.volume_kind));
     let bars = Bars { scan, every_ns: args.every, price: &args.price, volume };
-    let snapshot = db.snapshot();
-    let schema = snapshot.table(&args.table)?;
+    let schema = db.table_schema(&args.table)?;
     args.select.check(&schema)?;
-    let computed = compute(&snapshot, &bars)?;
+    let computed = db.aggregate(&schema, &bars.request())?;
     write(args.result.file.open()?, args.result.format, &schema, &bars, computed)
 }
 
-/// The bars, sorted by series and time, batch by batch.
-///
-/// # Errors
-/// The engine's.
-pub(super) fn compute(snapshot: &Snapshot, bars: &Bars<'_>) -> CtlResult<Aggregation> {
-    use AggregateFunction as F;
-    let of_price = |function| (function, bars.price.to_owned());
-    let mut functions: Vec<_> = [F::First, F::Max, F::Min, F::Last].map(of_price).into();
-    if let Some((name, kind)) = bars.volume {
-        let function = match kind {
-            VolumeKind::Trade => F::Sum,
-            VolumeKind::Cumulative => F::SumOfRises,
-        };
-        functions.push((function, name.to_owned()));
+impl Bars<'_> {
+    /// What is to be computed.
+    pub(super) fn request(&self) -> AggregateRequest {
+        use AggregateFunction as F;
+        let of_price = |function| (function, self.price.to_owned());
+        let mut functions: Vec<_> = [F::First, F::Max, F::Min, F::Last].map(of_price).into();
+        if let Some((name, kind)) = self.volume {
+            let function = match kind {
+                VolumeKind::Trade => F::Sum,
+                VolumeKind::Cumulative => F::SumOfRises,
+            };
+            functions.push((function, name.to_owned()));
+        }
+        functions.push(of_price(F::Count));
+        let bucket = Some(Bucket::new(self.every_ns));
+        AggregateRequest { scan: self.scan.clone(), bucket, functions }
     }
-    functions.push(of_price(F::Count));
-    let bucket = Some(Bucket::new(bars.every_ns));
-    Ok(snapshot.aggregate(&AggregateRequest { scan: bars.scan.clone(), bucket, functions })?)
 }
 
 /// Writes bars as a result, each batch as it comes.
@@ -109,7 +105,7 @@ pub(super) fn write(
     format: RowFormat,
     schema: &TableSchema,
     bars: &Bars<'_>,
-    computed: Aggregation,
+    computed: impl Iterator<Item = CtlResult<AggregateBatch>>,
 ) -> CtlResult<()> {
     let columns = columns(schema, bars);
     cells::write_rows(output, format, &columns, |rows, name| {

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use super::open::{self, DataArg};
+use super::place::{self, PlaceArg};
 use super::{CtlResult, print};
 
 /// Flush, then merge segments: fewer files, and rows that were replaced or deleted go
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
 }
 
 pub(super) fn run(args: &CompactArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data)?;
+    let db = place::for_writing(&args.place)?;
     let report = db.compact()?;
     db.close()?;
     print(&format!(

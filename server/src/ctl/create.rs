@@ -3,7 +3,7 @@
 use chronolith_engine::model::{FieldType, MergeMode, SchemaMode, TableOptions};
 use clap::Args;
 
-use super::open::{self, DataArg};
+use super::place::{self, PlaceArg};
 use super::{CtlResult, print};
 use crate::text::infer::{TextType, TypeError, parse_typed_names};
 
@@ -11,7 +11,7 @@ use crate::text::infer::{TextType, TypeError, parse_typed_names};
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     table: String,
     /// The tags, in sort order
@@ -65,7 +65,7 @@ pub(super) fn run(args: &CreateArgs) -> CtlResult<()> {
         mode: SchemaMode::Strict,
         ..TableOptions::default()
     };
-    let db = open::or_create(&args.data)?;
+    let db = place::or_create(&args.place)?;
     db.create_table(&args.table, options)?;
     db.close()?;
     print(&format!("created table {}\n", args.table))

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::open::{self, DataArg};
+use super::place::{self, PlaceArg};
 use super::select::SelectArgs;
 use super::{CtlResult, print};
 
@@ -12,7 +12,7 @@ use super::{CtlResult, print};
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     #[arg(long)]
     table: String,
@@ -21,7 +21,7 @@ pub(super) struct DeleteArgs {
 }
 
 pub(super) fn run(args: &DeleteArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data)?;
+    let db = place::for_writing(&args.place)?;
     args.select.check(&*db.table_schema(&args.table)?)?;
     let outcome = db.delete(&args.table, &args.select.predicate(), args.select.range())?;
     db.close()?;

@@ -1,8 +1,8 @@
 //! `chronolith describe`: one table's columns and figures.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use chronolith_engine::Db;
 use chronolith_engine::db::TableStats;
 use chronolith_engine::model::TableSchema;
 use chronolith_engine::read::ScanRequest;
@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::json::{self, ReportFormat, utc};
-use super::open::{self, DataArg};
+use super::place::{self, Place, PlaceArg};
 use super::stats::table_json;
 use super::{CtlResult, print};
 
@@ -18,7 +18,7 @@ use super::{CtlResult, print};
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     table: String,
     /// How to show them
@@ -33,13 +33,13 @@ struct Seen {
 }
 
 pub(super) fn run(args: &DescribeArgs) -> CtlResult<()> {
-    open::read(&args.data, |db| show(db, args))
+    place::read(&args.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &DescribeArgs) -> CtlResult<()> {
+fn show(db: &Place, args: &DescribeArgs) -> CtlResult<()> {
     let schema = db.table_schema(&args.table)?;
     let stats =
-        db.stats().tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();
+        db.stats()?.tables.into_iter().find(|one| one.name == args.table).unwrap_or_default();
     let seen = seen(db, &schema, &stats)?;
     match args.format {
         ReportFormat::Table => print(&as_text(&schema, &stats, &seen)),
@@ -48,12 +48,12 @@ fn show(db: &Db, args: &DescribeArgs) -> CtlResult<()> {
 }
 
 /// Counted from the figures where every kept row is seen, else by reading the times.
-fn seen(db: &Db, schema: &TableSchema, stats: &TableStats) -> CtlResult<Seen> {
+fn seen(db: &Place, schema: &Arc<TableSchema>, stats: &TableStats) -> CtlResult<Seen> {
     if !schema.merge.replaces() && stats.tombstone_count == 0 {
         return Ok(Seen { row_count: stats.row_count, times: stats.times });
     }
     let mut seen = Seen { row_count: 0, times: None };
-    for batch in db.scan(&ScanRequest::new(&schema.name).columns(&[]))? {
+    for batch in db.scan(schema, &ScanRequest::new(&schema.name).columns(&[]))?.batches {
         let batch = batch?;
         seen.row_count += batch.row_count() as u64;
         for &time in batch.time() {

@@ -4,14 +4,14 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 
-use super::open::{self, DataArg};
+use super::place::{self, PlaceArg};
 use super::{CtlError, CtlResult, print};
 
 /// Remove a table with its rows, and forget what was imported into it
 #[derive(Debug, Args)]
 pub(super) struct DropArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     table: String,
     /// Do not ask
@@ -20,9 +20,9 @@ pub(super) struct DropArgs {
 }
 
 pub(super) fn run(args: &DropArgs) -> CtlResult<()> {
-    let db = open::for_writing(&args.data)?;
+    let db = place::for_writing(&args.place)?;
     db.table_schema(&args.table)?;
-    let stats = db.stats();
+    let stats = db.stats()?;
     let rows =
         stats.tables.iter().find(|one| one.name == args.table).map_or(0, |one| one.row_count);
     if !args.yes && !confirmed(&args.table, rows)? {

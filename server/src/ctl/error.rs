@@ -4,9 +4,13 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io;
 
+use chronolith_client::ClientError;
+use chronolith_client::v1::error_detail;
 use chronolith_engine::{Error, ErrorKind};
 use chronolith_query::{SqlError, SqlErrorKind};
 
+use crate::ServeError;
+use crate::config::ConfigError;
 use crate::text::csv::CsvError;
 use crate::text::infer::TypeError;
 use crate::text::input::InputError;
@@ -23,6 +27,15 @@ pub enum CtlError {
     /// The engine's reason.
     #[error(transparent)]
     Engine(#[from] Error),
+    /// The server's settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server's reason.
+    #[error(transparent)]
+    Serve(ServeError),
+    /// The server's answer, or that there is none.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A file cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -86,6 +99,15 @@ pub enum CtlError {
     },
 }
 
+impl From<ServeError> for CtlError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Engine(error) => Self::Engine(error),
+            other => Self::Serve(other),
+        }
+    }
+}
+
 impl CtlError {
     /// A statement failed; `lines` show the place.
     pub(super) fn sql(error: SqlError, lines: &str) -> Self {
@@ -103,7 +125,10 @@ impl CtlError {
         match self {
             Self::Engine(error) => kind_code(error.kind()),
             Self::Input(error) | Self::Csv(CsvError::Input(error)) => input_code(error),
-            Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
+            Self::Client(error) => client_code(error),
+            Self::Serve(ServeError::Listen { .. }) => 6,
+            Self::Serve(_) => 1,
+            Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
             Self::Damaged(_) | Self::Incomplete => 5,
@@ -163,6 +188,23 @@ fn sql_code(kind: SqlErrorKind) -> u8 {
         SqlErrorKind::Memory | SqlErrorKind::Deadline => 6,
         SqlErrorKind::Cancelled | SqlErrorKind::Internal => 1,
         _ => 2,
+    }
+}
+
+fn client_code(error: &ClientError) -> u8 {
+    use error_detail::Kind;
+    match error {
+        ClientError::Url { .. } => 2,
+        ClientError::Connection { .. } => 6,
+        ClientError::Refused(detail) => match detail.kind() {
+            Kind::Invalid => 2,
+            Kind::NotFound => 3,
+            Kind::Conflict => 4,
+            Kind::Corrupt => 5,
+            Kind::Overloaded | Kind::Unavailable | Kind::Closed => 6,
+            _ => 1,
+        },
+        _ => 1,
     }
 }
 

@@ -1,11 +1,10 @@
 //! `chronolith export`: a table as CSV, streamed.
 
-use chronolith_engine::Db;
 use clap::Args;
 
 use super::CtlResult;
 use super::cells;
-use super::open;
+use super::place::{self, Place};
 use super::select::{FileArg, RowsArgs};
 use crate::text::progress::{Progress, ProgressUnit};
 use crate::text::table::RowFormat;
@@ -24,21 +23,20 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) fn run(args: &ExportArgs) -> CtlResult<()> {
-    open::read(&args.rows.data, |db| show(db, args))
+    place::read(&args.rows.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &ExportArgs) -> CtlResult<()> {
-    let snapshot = db.snapshot();
-    let (schema, request) = args.rows.request(&snapshot)?;
-    let scan = snapshot.scan(&request)?;
-    let columns = cells::scan_columns(&schema, scan.fields());
+fn show(db: &Place, args: &ExportArgs) -> CtlResult<()> {
+    let (schema, request) = args.rows.request(db)?;
+    let scan = db.scan(&schema, &request)?;
+    let columns = cells::scan_columns(&schema, &scan.fields);
     let progress = if args.file.is_standard() {
         Progress::silent()
     } else {
         Progress::on_standard_error(&args.rows.table, ProgressUnit::Rows, None)
     };
     cells::write_rows(args.file.open()?, RowFormat::Csv, &columns, |rows, name| {
-        for batch in scan {
+        for batch in scan.batches {
             let batch = batch?;
             cells::write_batch(rows, &batch, name)?;
             progress.add(batch.row_count() as u64);

@@ -1,11 +1,10 @@
 //! `chronolith latest`: the last row of each series.
 
-use chronolith_engine::Db;
 use clap::Args;
 
 use super::CtlResult;
 use super::cells;
-use super::open;
+use super::place::{self, Place};
 use super::select::{ResultArgs, RowsArgs};
 
 /// Show the last row of each series
@@ -18,15 +17,17 @@ pub(super) struct LatestArgs {
 }
 
 pub(super) fn run(args: &LatestArgs) -> CtlResult<()> {
-    open::read(&args.rows.data, |db| show(db, args))
+    place::read(&args.rows.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &LatestArgs) -> CtlResult<()> {
-    let snapshot = db.snapshot();
-    let (schema, request) = args.rows.request(&snapshot)?;
-    let last = snapshot.latest(&request)?;
+fn show(db: &Place, args: &LatestArgs) -> CtlResult<()> {
+    let (schema, request) = args.rows.request(db)?;
+    let last = db.latest(&schema, &request)?;
     let columns = cells::scan_columns(&schema, &last.fields);
     cells::write_rows(args.result.file.open()?, args.result.format, &columns, |rows, name| {
-        cells::write_batch(rows, &last, name)
+        for batch in last.batches {
+            cells::write_batch(rows, &batch?, name)?;
+        }
+        Ok(())
     })
 }

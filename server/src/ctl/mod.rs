@@ -15,8 +15,10 @@ mod import;
 mod json;
 mod latest;
 mod open;
+mod place;
 mod quickstart;
 mod select;
+mod serve;
 mod sql;
 mod stats;
 mod tables;
@@ -66,6 +68,7 @@ enum Command {
     Flush(flush::FlushArgs),
     Compact(compact::CompactArgs),
     Verify(verify::VerifyArgs),
+    Serve(serve::ServeArgs),
     #[command(hide = true)]
     QuickstartWriter(quickstart::WriterArgs),
 }
@@ -103,6 +106,7 @@ fn run(command: Command) -> CtlResult<()> {
         Command::Flush(args) => flush::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Serve(args) => serve::run(args),
     }
 }
 

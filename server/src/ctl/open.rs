@@ -6,6 +6,7 @@ use chronolith_engine::{Db, Error, Options};
 use clap::Args;
 
 use super::{CtlError, CtlResult, remark};
+use crate::config::{MEMORY_BYTES_MIN, parse_bytes};
 
 /// Which database.
 #[derive(Debug, Clone, Args)]
@@ -30,21 +31,12 @@ impl DataArg {
     }
 }
 
-/// The least memory that a database is given: below it batches would not fit.
-const MEMORY_BYTES_MIN: usize = 64 << 20;
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = text.get(digits.len()..).unwrap_or_default();
-    let factor = match unit {
-        "" | "B" => 1,
-        "KiB" | "K" | "k" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        _ => return Err(format!("unknown unit {unit:?}: write KiB, MiB or GiB")),
-    };
-    let count: usize = digits.trim().parse().map_err(|_| "not a number of bytes".to_owned())?;
-    let bytes = count.checked_mul(factor).ok_or("more than this machine can address")?;
+/// Reads a size of memory.
+///
+/// # Errors
+/// A message for clap.
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text)?;
     if bytes < MEMORY_BYTES_MIN {
         return Err(format!("less than the {} MiB that a database needs", MEMORY_BYTES_MIN >> 20));
     }
@@ -86,17 +78,6 @@ pub(super) fn for_reading(data: &DataArg) -> CtlResult<Db> {
         ));
     }
     Ok(db)
-}
-
-/// Opens for reading and lets `read` show what is there. Where the log is damaged in the middle, that is not everything,
-/// and the command fails once it is shown.
-///
-/// # Errors
-/// As [`for_reading`]; those of `read`; `Incomplete`.
-pub(super) fn read(data: &DataArg, read: impl FnOnce(&Db) -> CtlResult<()>) -> CtlResult<()> {
-    let db = for_reading(data)?;
-    read(&db)?;
-    if db.recovery().damage.is_some() { Err(CtlError::Incomplete) } else { Ok(()) }
 }
 
 /// Opens for writing a database that must exist.

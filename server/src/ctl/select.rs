@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use chronolith_engine::model::{Predicate, TableSchema, TagFilter, TimeRange};
 use chronolith_engine::read::ScanRequest;
-use chronolith_engine::snapshot::Snapshot;
 use clap::Args;
 
 use super::cells::TIME_COLUMN;
-use super::open::DataArg;
+use super::place::{Place, PlaceArg};
 use super::{CtlError, CtlResult};
 use crate::text::output::Output;
 use crate::text::table::RowFormat;
@@ -71,7 +70,7 @@ impl SelectArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct RowsArgs {
     #[command(flatten)]
-    pub(super) data: DataArg,
+    pub(super) place: PlaceArg,
     /// The table
     #[arg(long)]
     pub(super) table: String,
@@ -87,11 +86,8 @@ impl RowsArgs {
     ///
     /// # Errors
     /// `UnknownTable`; `Invalid`.
-    pub(super) fn request(
-        &self,
-        snapshot: &Snapshot,
-    ) -> CtlResult<(Arc<TableSchema>, ScanRequest)> {
-        let schema = snapshot.table(&self.table)?;
+    pub(super) fn request(&self, place: &Place) -> CtlResult<(Arc<TableSchema>, ScanRequest)> {
+        let schema = place.table_schema(&self.table)?;
         self.select.check(&schema)?;
         let request = ScanRequest {
             columns: field_names(self.columns.as_deref(), &schema),

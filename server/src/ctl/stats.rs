@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use chronolith_engine::Db;
 use chronolith_engine::db::{Stats, TableStats};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::cells::out_column;
 use super::json::{self, ReportFormat};
-use super::open::{self, DataArg};
+use super::place::{self, Place, PlaceArg};
 use super::{CtlError, CtlResult, print};
 use crate::text::table::{Cell, ColumnKind, RowFormat, RowWriter};
 
@@ -19,18 +18,18 @@ use crate::text::table::{Cell, ColumnKind, RowFormat, RowWriter};
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// How to show them
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     format: ReportFormat,
 }
 
 pub(super) fn run(args: &StatsArgs) -> CtlResult<()> {
-    open::read(&args.data, |db| show(db, args))
+    place::read(&args.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &StatsArgs) -> CtlResult<()> {
-    let stats = db.stats();
+fn show(db: &Place, args: &StatsArgs) -> CtlResult<()> {
+    let stats = db.stats()?;
     match args.format {
         ReportFormat::Table => print(&as_text(&stats)?),
         ReportFormat::Json => print(&json::text(&as_json(&stats))),

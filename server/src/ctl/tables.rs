@@ -1,11 +1,10 @@
 //! `chronolith tables`: which tables there are.
 
-use chronolith_engine::Db;
 use chronolith_engine::db::TableStats;
 use clap::Args;
 
 use super::cells::{self, out_column};
-use super::open::{self, DataArg};
+use super::place::{self, Place, PlaceArg};
 use super::select::ResultArgs;
 use super::{CtlError, CtlResult};
 use crate::text::table::{Cell, ColumnKind};
@@ -17,17 +16,17 @@ use crate::text::table::{Cell, ColumnKind};
 #[derive(Debug, Args)]
 pub(super) struct TablesArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     #[command(flatten)]
     result: ResultArgs,
 }
 
 pub(super) fn run(args: &TablesArgs) -> CtlResult<()> {
-    open::read(&args.data, |db| show(db, args))
+    place::read(&args.place, |db| show(db, args))
 }
 
-fn show(db: &Db, args: &TablesArgs) -> CtlResult<()> {
-    let stats = db.stats();
+fn show(db: &Place, args: &TablesArgs) -> CtlResult<()> {
+    let stats = db.stats()?;
     let columns = [
         out_column("table", ColumnKind::Text),
         out_column("merge", ColumnKind::Text),
@@ -39,14 +38,14 @@ fn show(db: &Db, args: &TablesArgs) -> CtlResult<()> {
         out_column("last", ColumnKind::Time),
     ];
     cells::write_rows(args.result.file.open()?, args.result.format, &columns, |rows, name| {
-        for table in db.table_names() {
-            let schema = db.table_schema(&table)?;
+        for schema in db.tables()? {
+            let table = &schema.name;
             let (merge, mode) = (schema.merge.to_string(), schema.mode.to_string());
             let none = TableStats::default();
-            let figures = stats.tables.iter().find(|one| one.name == table).unwrap_or(&none);
+            let figures = stats.tables.iter().find(|one| one.name == *table).unwrap_or(&none);
             let (first, last) = times(figures);
             let cells = [
-                Cell::Text(&table),
+                Cell::Text(table),
                 Cell::Text(&merge),
                 Cell::Text(&mode),
                 Cell::U64(figures.row_count),

@@ -6,7 +6,7 @@ use chronolith_engine::db::{DamagedPart, VerifyReport};
 use chronolith_engine::model::SeriesKey;
 use clap::Args;
 
-use super::open::{self, DataArg};
+use super::place::{self, Place, PlaceArg, Target};
 use super::{CtlError, CtlResult, print};
 use crate::text::time::push_utc;
 
@@ -14,13 +14,15 @@ use crate::text::time::push_utc;
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
 }
 
 pub(super) fn run(args: &VerifyArgs) -> CtlResult<()> {
-    let db = open::for_reading(&args.data)?;
+    let db = place::for_reading(&args.place)?;
     let mut report = db.verify()?;
-    add_log_damage(&mut report, &db, args);
+    if let Place::Here(db) = &db {
+        add_log_damage(&mut report, db, args);
+    }
     print(&describe(&report))?;
     match report.damage.len() {
         0 => Ok(()),
@@ -32,7 +34,10 @@ pub(super) fn run(args: &VerifyArgs) -> CtlResult<()> {
 fn add_log_damage(report: &mut VerifyReport, db: &chronolith_engine::Db, args: &VerifyArgs) {
     let Some(detail) = db.recovery().damage.clone() else { return };
     if report.damage.is_empty() {
-        let path = args.data.data.clone();
+        let path = match args.place.target() {
+            Ok(Target::Directory(data)) => data.data,
+            _ => std::path::PathBuf::new(),
+        };
         report.damage.push(DamagedPart::of_file(path, detail));
     }
 }

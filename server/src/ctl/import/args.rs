@@ -6,7 +6,7 @@ use chronolith_engine::model::MergeMode;
 use clap::{Args, ValueEnum};
 
 use super::super::create::{TypedNames, merge_mode};
-use super::super::open::DataArg;
+use super::super::place::PlaceArg;
 use super::super::{CtlError, CtlResult};
 use crate::text::csv::Delimiter;
 use crate::text::infer::{NullWords, TextType, TypeError, parse_typed_names};
@@ -31,7 +31,7 @@ const FILE_NAME_VALUE: &str = "@filename";
 #[command(name = "import")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// The table
     #[arg(long)]
     table: String,
@@ -157,7 +157,7 @@ impl ImportArgs {
     ///
     /// # Errors
     /// `Invalid` for arguments that contradict one another.
-    pub(super) fn resolve(self) -> CtlResult<(DataArg, Vec<PathBuf>, Settings)> {
+    pub(super) fn resolve(self) -> CtlResult<(PlaceArg, Vec<PathBuf>, Settings)> {
         let constants: Vec<_> =
             self.tag.iter().map(|text| constant(text)).collect::<CtlResult<_>>()?;
         let settings = Settings {
@@ -177,7 +177,7 @@ impl ImportArgs {
             null_text: self.null,
         };
         check(&settings)?;
-        Ok((self.data, self.files, settings))
+        Ok((self.place, self.files, settings))
     }
 }
 

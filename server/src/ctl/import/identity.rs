@@ -7,10 +7,10 @@
 //! often, all are imported once more; when an `--again` was interrupted, running it again goes on with it; and an
 //! unfinished import is finished, never begun beside itself.
 
-use chronolith_engine::Db;
 use chronolith_engine::model::{ImportProgress, TableId};
 
 use super::super::CtlResult;
+use super::super::place::Place;
 use super::CHUNK_ROWS;
 use super::args::Settings;
 use super::layout::Layout;
@@ -53,7 +53,7 @@ impl Identity {
 /// # Errors
 /// The engine's.
 pub(super) fn generation(
-    db: &Db,
+    db: &Place,
     surveys: &[Survey],
     settings: &Settings,
     table: TableId,
@@ -77,7 +77,7 @@ pub(super) fn generation(
 /// # Errors
 /// The engine's.
 pub(super) fn find(
-    db: &Db,
+    db: &Place,
     survey: &Survey,
     settings: &Settings,
     table: TableId,

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use chronolith_engine::Db;
 use chronolith_engine::model::{Batch, ImportMark, TableRows};
 
+use super::super::place::Place;
 use super::super::{CtlError, CtlResult};
 use super::args::Settings;
 use super::chunk::ChunkBuilder;
@@ -115,7 +115,7 @@ pub(super) fn load_file(
 /// # Errors
 /// The engine's, the stream's, a refused row unless these are skipped: with what was committed before.
 pub(super) fn load_stream<R: Read + Send>(
-    db: &Db,
+    db: &Place,
     mut records: Records<R>,
     rules: &RowRules,
     plan: &Plan,
@@ -212,7 +212,7 @@ impl Parser<'_> {
 
 /// The committing side: one chunk at a time, each reported once it is kept.
 struct Committer<'a> {
-    db: &'a Db,
+    db: &'a Place,
     import: Option<(&'a Identity, &'a str)>,
     chunk: u64,
     /// Rows of the file that are committed.
@@ -220,7 +220,7 @@ struct Committer<'a> {
 }
 
 impl<'a> Committer<'a> {
-    fn new(db: &'a Db, import: Option<(&'a Identity, &'a str)>) -> Self {
+    fn new(db: &'a Place, import: Option<(&'a Identity, &'a str)>) -> Self {
         let (chunk, row_count) =
             import.map_or((0, 0), |(identity, _)| (identity.chunk(), identity.row_count()));
         Self { db, import, chunk, row_count }

@@ -26,15 +26,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use chronolith_engine::model::{SchemaMode, TableOptions, TableSchema};
-use chronolith_engine::{Db, Error};
 
 pub(super) use args::{ConstantValue, ImportArgs, Settings};
 pub(super) use compare::{progress, row_hash, row_hashes};
 pub(super) use load::Committed;
 pub(super) use report::{Report, Summary, count, seconds};
 
-use super::open::DataArg;
-use super::{CtlError, CtlResult, open, print};
+use super::place::{self, Place, PlaceArg};
+use super::{CtlError, CtlResult, print};
 use crate::text::progress::Progress;
 use identity::Identity;
 use plan::Plan;
@@ -48,31 +47,31 @@ pub(super) const CHUNK_BYTES: usize = 16 << 20;
 const FILES_AT_ONCE: usize = 4;
 
 pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
-    let (data, files, settings) = args.resolve()?;
+    let (place, files, settings) = args.resolve()?;
     let report = Report::on_standard_output();
     if let Some(stream) = source::the_stream(&files)? {
-        return stream::run(&data, stream, &settings, &report);
+        return stream::run(&place, stream, &settings, &report);
     }
     // A database that is not there yet is made only once the files were found good; one whose making was
     // interrupted is made whole.
-    let db = if open::is_there(&data.data) { Some(open::or_create(&data)?) } else { None };
-    let prepared = prepare(db, &data, &files, &settings, &report)?;
+    let db = if place.is_there()? { Some(place::or_create(&place)?) } else { None };
+    let prepared = prepare(db, &place, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
     finish(&prepared.db, &settings)?;
     print(&summary.text(&settings, prepared.schema.merge))
 }
 
 /// Segments are smaller than the log, and open at once.
-fn finish(db: &Db, settings: &Settings) -> CtlResult<()> {
+fn finish(db: &Place, settings: &Settings) -> CtlResult<()> {
     if settings.flush {
         db.flush()?;
     }
-    Ok(db.close()?)
+    db.close()
 }
 
 /// Files that were checked, and the table that takes them.
 pub(super) struct Prepared {
-    pub(super) db: Db,
+    pub(super) db: Place,
     pub(super) schema: Arc<TableSchema>,
     plan: Plan,
     surveys: Vec<Survey>,
@@ -83,8 +82,8 @@ pub(super) struct Prepared {
 /// # Errors
 /// Every reason for which nothing may be committed.
 pub(super) fn prepare(
-    db: Option<Db>,
-    data: &DataArg,
+    db: Option<Place>,
+    place: &PlaceArg,
     files: &[std::path::PathBuf],
     settings: &Settings,
     report: &Report,
@@ -97,7 +96,7 @@ pub(super) fn prepare(
     report.schema(&plan, settings, existing.as_deref(), &surveys);
     let db = match db {
         Some(db) => db,
-        None => open::or_create(data)?,
+        None => place::or_create(place)?,
     };
     let schema = match existing {
         Some(schema) => schema,
@@ -183,13 +182,9 @@ fn load_one(
     Ok(())
 }
 
-fn existing_table(db: Option<&Db>, settings: &Settings) -> CtlResult<Option<Arc<TableSchema>>> {
+fn existing_table(db: Option<&Place>, settings: &Settings) -> CtlResult<Option<Arc<TableSchema>>> {
     let Some(db) = db else { return Ok(None) };
-    let schema = match db.table_schema(&settings.table) {
-        Ok(schema) => schema,
-        Err(Error::UnknownTable { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(schema) = db.find_table(&settings.table)? else { return Ok(None) };
     match settings.merge {
         Some(merge) if merge != schema.merge => Err(CtlError::Conflict(format!(
             "table {:?} has merge mode {}, which is fixed at its creation; --merge says {merge}",
@@ -200,7 +195,7 @@ fn existing_table(db: Option<&Db>, settings: &Settings) -> CtlResult<Option<Arc<
 }
 
 /// A table that gains columns from later imports.
-fn create_table(db: &Db, settings: &Settings, plan: &Plan) -> CtlResult<Arc<TableSchema>> {
+fn create_table(db: &Place, settings: &Settings, plan: &Plan) -> CtlResult<Arc<TableSchema>> {
     let options = TableOptions {
         tags: settings.tag_names().map(str::to_owned).collect(),
         fields: plan.typed_fields(),
@@ -210,5 +205,5 @@ fn create_table(db: &Db, settings: &Settings, plan: &Plan) -> CtlResult<Arc<Tabl
         time_name: settings.time.column.clone(),
     };
     db.create_table(&settings.table, options)?;
-    Ok(db.table_schema(&settings.table)?)
+    db.table_schema(&settings.table)
 }

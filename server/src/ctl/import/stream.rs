@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chronolith_engine::model::TableSchema;
 
-use super::super::open::DataArg;
-use super::super::{CtlError, CtlResult, open, print};
+use super::super::place::{self, PlaceArg};
+use super::super::{CtlError, CtlResult, print};
 use super::args::Settings;
 use super::layout::read_layout;
 use super::load::load_stream;
@@ -31,14 +31,14 @@ const INFER_BYTES: usize = 256 << 20;
 /// # Errors
 /// As an import of files; an error after the first commit says what is in the table.
 pub(super) fn run(
-    data: &DataArg,
+    place: &PlaceArg,
     path: &Path,
     settings: &Settings,
     report: &Report,
 ) -> CtlResult<()> {
     // Held from before the first byte is read: what another import did meanwhile would contradict the plan when the
     // input is gone already.
-    let db = open::or_create(data)?;
+    let db = place::or_create(place)?;
     let existing = existing_table(Some(&db), settings)?;
     let known = Known::new(settings, existing.as_deref())?;
     let mut input = Input::open(path)?;

@@ -8,7 +8,7 @@ use chronolith_engine::Db;
 use chronolith_engine::read::ScanRequest;
 
 use super::super::import::{self, Prepared, Report, Settings};
-use super::super::open::DataArg;
+use super::super::place::{Place, PlaceArg};
 use super::super::{CtlError, CtlResult, print};
 use super::guess::guess;
 use super::show;
@@ -24,7 +24,7 @@ const WRITE_NS: i64 = 300_000_000;
 /// Those of an import.
 pub(super) fn write(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let (settings, _) = guess_first(files)?;
-    let prepared = import::prepare(None, &DataArg::at(dir), files, &settings, &Report::silent())?;
+    let prepared = import::prepare(None, &PlaceArg::at(dir), files, &settings, &Report::silent())?;
     acknowledge(STARTED)?;
     import::load_files_at_once(&prepared, &settings, &|committed| {
         acknowledge(&format!("{} {}", committed.source_rows, committed.file))
@@ -46,20 +46,25 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
     let chunks = witnessed.lines.len() - usize::from(!witnessed.was_writing);
     let acknowledged = acknowledged(&witnessed.lines);
     let (db, open_ns) = show::reopen(dir)?;
-    let prepared =
-        import::prepare(Some(db), &DataArg::at(dir), files, &settings, &Report::silent())?;
-    let kept = compare(&prepared, &settings, &acknowledged)?;
+    let prepared = import::prepare(
+        Some(Place::Here(db.clone())),
+        &PlaceArg::at(dir),
+        files,
+        &settings,
+        &Report::silent(),
+    )?;
+    let kept = compare(&db, &prepared, &settings, &acknowledged)?;
     show::killed(kept.acknowledged, &format!("{chunks} chunks"), &witnessed)?;
     show::intact(kept.acknowledged, kept.found, open_ns, "none twice")?;
     let report = Report::silent();
     let summary = import::load_files(&prepared, &settings, &report, &|_| Ok(()))?;
     let resumed = summary.row_count();
-    let whole = compare(&prepared, &settings, &BTreeMap::new())?;
+    let whole = compare(&db, &prepared, &settings, &BTreeMap::new())?;
     print(&format!(
         "   importing again resumed where it was: {resumed} more rows, {} in all, the files' rows and none twice\n",
         whole.found
     ))?;
-    show::results(dir, &prepared.db, &columns)
+    show::results(dir, &db, &columns)
 }
 
 fn guess_first(files: &[PathBuf]) -> CtlResult<(Settings, show::Columns)> {
@@ -88,6 +93,7 @@ struct KeptRows {
 
 /// Compares the table with those rows of the files that the imports say are there.
 fn compare(
+    db: &Db,
     prepared: &Prepared,
     settings: &Settings,
     acknowledged: &BTreeMap<String, u64>,
@@ -107,7 +113,7 @@ fn compare(
         rows_acknowledged += until as u64;
         expected.extend(from_file.drain(..).map(|(_, hash)| hash));
     }
-    let mut found = table_hashes(&prepared.db, &settings.table)?;
+    let mut found = table_hashes(db, &settings.table)?;
     expected.sort_unstable();
     found.sort_unstable();
     if expected != found {

@@ -96,7 +96,7 @@ fn show_bars(snapshot: &Snapshot, columns: &Columns) -> CtlResult<()> {
     let scan = ScanRequest::new(&columns.table).predicate(predicate).range(range);
     let volume = columns.volume.as_ref().map(|(name, kind)| (name.as_str(), *kind));
     let bars = Bars { scan, every_ns: MINUTE_NS, price: &columns.price, volume };
-    let computed = bars::compute(snapshot, &bars)?;
+    let computed = snapshot.aggregate(&bars.request())?.map(|batch| Ok(batch?));
     print("\n5. one-minute bars\n\n")?;
     bars::write(standard_output()?, RowFormat::Table, &last.schema, &bars, computed)
 }

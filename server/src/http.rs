@@ -1,0 +1,112 @@
+//! `/health` and `/metrics`.
+//!
+//! `/health` says what the server is: `starting` (503), `ready` (200), `degraded` (200: it serves, and an operator
+//! should look), `failed` (503: writes are refused until it is started again), `stopping` (503), with reasons.
+//! `/health/live` is 200 while the process answers; `/health/ready` has the code of `/health`.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::meters;
+use crate::shared::Shared;
+
+/// Free bytes below which the disk counts as nearly full.
+const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
+/// Hundredths of the disk below which, too, it counts as nearly full.
+const DISK_FREE_PERCENT_MIN: u64 = 3;
+/// Hundredths of the memory budget from which on it counts as full.
+const MEMORY_PERCENT_MAX: u64 = 95;
+
+/// Serves until `end`.
+///
+/// # Errors
+/// The system's.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/health/ready", get(health))
+        .route("/health/live", get(live))
+        .route("/metrics", get(metrics))
+        .with_state(shared);
+    axum::serve(listener, routes).with_graceful_shutdown(end).await
+}
+
+async fn live() -> &'static str {
+    "{\"live\":true}\n"
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let reader = Arc::clone(&shared);
+    // Looking at the disk and the tables may block.
+    let state = shared.reads.run(move || state_of(&reader)).await;
+    let (word, reasons) =
+        state.unwrap_or_else(|status| ("failed", vec![status.message().to_owned()]));
+    let code = match word {
+        "ready" | "degraded" => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let body = json!({ "status": word, "live": true, "ready": code == StatusCode::OK, "reasons": reasons });
+    (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// What the server is, and why.
+fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
+    if shared.shutdown.is_begun() {
+        return ("stopping", vec!["the server shuts down".to_owned()]);
+    }
+    let Some(db) = shared.open_db() else {
+        return ("starting", vec!["the database is being opened".to_owned()]);
+    };
+    let vitals = db.vitals();
+    let mut reasons = Vec::new();
+    reasons.extend(shared.damage().map(|damage| format!("damaged: {damage}")));
+    let nearly_full = |(free, total): &(u64, u64)| {
+        *free < DISK_FREE_BYTES_MIN.min(total / 10) || *free < total / 100 * DISK_FREE_PERCENT_MIN
+    };
+    if let Some((free, total)) = disk(shared).filter(nearly_full) {
+        reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
+    }
+    if vitals.memory_used_bytes > vitals.memory_limit_bytes / 100 * MEMORY_PERCENT_MAX {
+        reasons.push(format!(
+            "memory full: {} of {} bytes are held",
+            vitals.memory_used_bytes, vitals.memory_limit_bytes
+        ));
+    }
+    if let Some(cause) = vitals.poisoned {
+        reasons.insert(
+            0,
+            format!("poisoned: writes are refused since {cause}; start the server again"),
+        );
+        return ("failed", reasons);
+    }
+    (if reasons.is_empty() { "ready" } else { "degraded" }, reasons)
+}
+
+/// Free and all bytes of the database's disk.
+fn disk(shared: &Shared) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(&shared.dir).ok()?;
+    Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let reader = Arc::clone(&shared);
+    let render = move || meters::render(reader.open_db(), disk(&reader).map(|(free, _)| free));
+    match shared.reads.run(render).await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(status) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, status.message().to_owned()).into_response()
+        }
+    }
+}
