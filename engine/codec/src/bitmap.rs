@@ -52,6 +52,12 @@ impl Bitmap {
         &self.bytes
     }
 
+    /// The bytes without a copy, as [`Self::as_bytes`] shows them.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The number of bits.
     #[must_use]
     pub const fn len(&self) -> usize {

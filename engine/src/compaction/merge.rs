@@ -39,6 +39,21 @@ pub struct MergeInput<'a> {
     pub horizon: Sequence,
 }
 
+impl MergeInput<'_> {
+    /// The columns of the inputs. The schema may have more, whose batches are not durable yet: their ids would be given anew after a crash.
+    fn columns(&self) -> Vec<(ColumnId, FieldType)> {
+        let held = |column: &(ColumnId, FieldType)| {
+            self.readers.iter().any(|reader| reader.columns().contains(column))
+        };
+        columns_of(self.schema).into_iter().filter(held).collect()
+    }
+
+    /// The tags of the inputs, likewise.
+    fn tag_count(&self) -> usize {
+        self.readers.iter().map(|reader| reader.tag_count).max().unwrap_or_default()
+    }
+}
+
 /// Merges; none where no row is left.
 ///
 /// # Errors
@@ -58,6 +73,9 @@ pub fn merge_segments(
     let memory = &target.memory.merges;
     let limit = memory.limit_bytes();
     let mut spec = target.spec(input.schema, input.window, Effort::Dense, limit);
+    let columns: Arc<[_]> = input.columns().into();
+    spec.columns = columns.to_vec();
+    spec.tag_count = input.tag_count();
     spec.tombstones_through = before;
     if input.schema.merge.replaces() || !applied.is_empty() {
         spec.tombstones_through = horizon;
@@ -70,6 +88,7 @@ pub fn merge_segments(
     }
     let writer_bytes = WRITER_GROUPS * group_bytes(limit);
     let mut work = Work {
+        columns,
         memory,
         grant: memory.grant(writer_bytes + writer.index_bytes(), WHAT)?,
         writer_bytes,
@@ -104,8 +123,9 @@ fn input_bytes(input: &MergeInput<'_>) -> u64 {
     input.readers.iter().map(|reader| reader.info().len_bytes).sum()
 }
 
-/// The memory of a merge.
+/// The columns of a merge, and its memory.
 struct Work<'a> {
+    columns: Arc<[(ColumnId, FieldType)]>,
     memory: &'a Arc<MemoryBudget>,
     grant: Grant,
     writer_bytes: usize,
@@ -169,8 +189,7 @@ fn merge_series(
     writer: &mut SegmentWriter<'_>,
     work: &mut Work<'_>,
 ) -> Result<u64> {
-    let columns: Arc<[(ColumnId, FieldType)]> = columns_of(input.schema).into();
-    let types: Vec<FieldType> = columns.iter().map(|column| column.1).collect();
+    let types: Vec<FieldType> = work.columns.iter().map(|column| column.1).collect();
     let field = |of: &FieldType| if *of == FieldType::Utf8 { 5 } else { 9 };
     let row_bytes = 24 + types.iter().map(field).sum::<usize>();
     let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
@@ -182,7 +201,7 @@ fn merge_series(
             rows: reader.rows_of(*at)?,
             bounds: reader.time_bounds(*at)?,
             reader: Arc::clone(reader),
-            columns: Arc::clone(&columns),
+            columns: Arc::clone(&work.columns),
             row_bytes,
             chunk_bytes: work.chunk_bytes,
             grant: work.memory.empty_grant(),

@@ -18,13 +18,14 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::Memory;
+use crate::budget::{Memory, MemoryBudget};
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema, TimeRange,
+    Batch, FieldType, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema,
+    TimeRange,
 };
 use crate::read::{AggregateRequest, Aggregation, Scan, ScanBatch, ScanRequest, bind_tags};
 use crate::snapshot::Snapshot;
@@ -36,6 +37,14 @@ pub use outcome::{
     VerifyReport, Vitals,
 };
 
+/// A column that a table gains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewColumn {
+    /// A tag, the last in sort order.
+    Tag(String),
+    /// A field.
+    Field(String, FieldType),
+}
 /// How often a change of tables, or a deletion, is tried on a full disk.
 const CHANGE_TRY_COUNT: usize = 4;
 
@@ -127,6 +136,35 @@ impl Db {
             catalog.apply(&change)?;
             Ok(Changes { catalog: vec![change], deletions: Vec::new() })
         })
+    }
+
+    /// Adds columns to a table, in this order, behind those it has, in one step.
+    ///
+    /// # Errors
+    /// `UnknownTable`; `Invalid` for bad names and types, and for a column that exists; `OverLimit`; those of writes.
+    pub fn add_columns(&self, table: &str, columns: &[NewColumn]) -> Result<WriteOutcome> {
+        self.change(&|catalog| {
+            let mut next = catalog.clone();
+            let mut changes = Vec::with_capacity(columns.len());
+            for column in columns {
+                let schema = next.get(table)?;
+                let change = match column {
+                    NewColumn::Tag(name) => CatalogChange::add_tag(schema, name),
+                    NewColumn::Field(name, field_type) => {
+                        CatalogChange::add_field(schema, name, *field_type)
+                    }
+                };
+                next = next.apply(&change)?;
+                changes.push(change);
+            }
+            Ok(Changes { catalog: changes, deletions: Vec::new() })
+        })
+    }
+
+    /// Whether the database was opened for writing and is not closed.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.check_writable("write").is_ok()
     }
 
     fn change(&self, build: &dyn Fn(&catalog::Catalog) -> Result<Changes>) -> Result<WriteOutcome> {
@@ -366,6 +404,12 @@ impl Db {
     #[must_use]
     pub fn database_id(&self) -> u128 {
         self.inner.maintenance.manifest.version().database_id
+    }
+
+    /// The part of the memory budget that is for reads: for whoever computes on what is read.
+    #[must_use]
+    pub fn reads_budget(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.inner.memory.reads)
     }
 
     /// How it is, at once: nothing is read for it.

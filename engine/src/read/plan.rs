@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::filter::BoundFilter;
+use super::part::ScanPart;
 use crate::catalog::unknown_column;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -76,6 +77,8 @@ pub struct ScanPlan {
     pub output_count: usize,
     /// Whether batches carry sequences.
     pub with_sequence: bool,
+    /// Which series; all after binding.
+    pub part: ScanPart,
 }
 
 impl ScanPlan {
@@ -109,6 +112,7 @@ impl ScanPlan {
             columns,
             output_count,
             with_sequence: request.with_sequence,
+            part: ScanPart::default(),
             schema,
         })
     }
@@ -119,10 +123,10 @@ impl ScanPlan {
         self.columns.iter().map(|column| (column.id, column.field_type)).collect()
     }
 
-    /// Whether the tags of `key` satisfy the conditions.
+    /// Whether the series of `key` is one of the part, and its tags satisfy the conditions.
     #[must_use]
     pub fn accepts(&self, key: &SeriesKey) -> bool {
-        accepts(&self.tags, key)
+        self.part.holds(key) && accepts(&self.tags, key)
     }
 }
 

@@ -6,6 +6,7 @@ use roaring::RoaringBitmap;
 
 use super::batch::{ScanBatch, SeriesRun};
 use super::memory::{ReadGrant, ReadMemory};
+use super::part::{ScanPart, ScanStats};
 use super::plan::{ScanPlan, ScanRequest};
 use super::source::{MemtableSource, SegmentRead, SegmentSource};
 use crate::error::Result;
@@ -33,6 +34,16 @@ impl Snapshot {
     #[tracing::instrument(level = "debug", skip_all, fields(table = %request.table))]
     pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let plan = ScanPlan::bind(self.table(&request.table)?, request)?;
+        Scan::new(self, plan)
+    }
+
+    /// The rows that `request` selects in one part of the table's series: the parts that cover all series give together what [`Self::scan`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    pub fn scan_part(&self, request: &ScanRequest, part: ScanPart) -> Result<Scan> {
+        let mut plan = ScanPlan::bind(self.table(&request.table)?, request)?;
+        plan.part = part;
         Scan::new(self, plan)
     }
 }
@@ -82,6 +93,8 @@ pub struct Scan {
     pub(super) tombstones: Vec<Tombstone>,
     cursors: Vec<Cursor>,
     current: Option<OpenSeries>,
+    batch_rows: usize,
+    stats: Arc<ScanStats>,
     failed: bool,
     memory: ReadMemory,
     /// For the lists of series, and the batch that is being filled or was given last.
@@ -123,11 +136,12 @@ impl Scan {
         let plan = &scan.plan;
         let table = snapshot.view().table(plan.schema.id);
         let through = snapshot.sequence();
-        let (mut list_bytes, grant) = (0, &mut scan.grant);
+        let (mut list_bytes, grant, stats) = (0, &mut scan.grant, &scan.stats);
         let mut cursors = Vec::new();
         for segment in &table.segments {
             let info = segment.info();
             if !plan.range.touches(info.min_time, info.max_time) {
+                stats.count_segment(true);
                 continue;
             }
             if info.tombstones_through > through {
@@ -135,10 +149,12 @@ impl Scan {
                 return Err(expired(through, info.tombstones_through, &plan.schema.name));
             }
             if info.min_sequence > through {
+                stats.count_segment(true);
                 continue;
             }
             let reader = segment.reader()?;
-            let ordinals = reader.select(&plan.tags)?;
+            let ordinals = in_part(&reader, reader.select(&plan.tags)?, &plan.part)?;
+            stats.count_segment(ordinals.is_empty());
             list_bytes += ordinals.serialized_size();
             grant.resize(list_bytes)?;
             cursors.push(Cursor::segment(reader, ordinals)?);
@@ -175,6 +191,8 @@ impl Scan {
             tombstones: tombstones.cloned().collect(),
             cursors: Vec::new(),
             current: None,
+            batch_rows: plan.part.batch_rows.map_or(BATCH_ROWS, |rows| rows.clamp(1, BATCH_ROWS)),
+            stats: Arc::default(),
             failed: false,
             grant: memory.grant(),
             memory,
@@ -187,6 +205,12 @@ impl Scan {
     #[must_use]
     pub fn fields(&self) -> &Arc<[FieldDef]> {
         &self.output
+    }
+
+    /// What was read and spared so far.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<ScanStats> {
+        &self.stats
     }
 
     /// Bytes at which a batch is handed on.
@@ -241,6 +265,7 @@ impl Scan {
             prune: Arc::new([]),
             need_sequence: true,
             through: self.through,
+            stats: Arc::clone(&self.stats),
             chunk_bytes: self.memory.chunk_bytes(),
         };
         for piece in pieces {
@@ -341,7 +366,7 @@ impl Scan {
         let mut runs: Vec<SeriesRun> = Vec::new();
         // What the caller got before is the caller's.
         self.hold(0)?;
-        while batch.row_count() < BATCH_ROWS && batch.memory_bytes() < self.batch_bytes() {
+        while batch.row_count() < self.batch_rows && batch.memory_bytes() < self.batch_bytes() {
             let Some(mut series) = self.current.take() else {
                 let Some((key, pieces)) = self.next_pieces()? else { break };
                 self.current = self.open(key, &pieces, self.plan.range)?;
@@ -375,6 +400,21 @@ impl Scan {
             rows: batch,
         }))
     }
+}
+
+/// The ordinals of the part among `ordinals`.
+fn in_part(
+    reader: &SegmentReader,
+    mut ordinals: RoaringBitmap,
+    part: &ScanPart,
+) -> Result<RoaringBitmap> {
+    if let Some(from) = &part.from {
+        ordinals.remove_range(..reader.lower_bound(from)?);
+    }
+    if let Some(to) = &part.to {
+        ordinals.remove_range(reader.lower_bound(to)?..);
+    }
+    Ok(ordinals)
 }
 
 /// Rows of a series in a segment, with their bounds in time, both inclusive.

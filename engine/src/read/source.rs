@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::filter::BoundFilter;
 use super::memory::{ReadGrant, ReadMemory, row_bytes};
+use super::part::ScanStats;
 use crate::error::Result;
 use crate::memtable::{Memtable, Places};
 use crate::merge::{RowSource, retain};
@@ -23,6 +24,8 @@ pub(super) struct SegmentRead {
     pub need_sequence: bool,
     /// Rows with later sequences are left out.
     pub through: Sequence,
+    /// Where what is read and spared is counted.
+    pub stats: Arc<ScanStats>,
     /// Bytes of a chunk.
     pub chunk_bytes: usize,
 }
@@ -83,6 +86,7 @@ impl RowSource for SegmentSource {
         while self.rows.start < self.rows.end {
             let group = self.reader.group_of(self.rows.start);
             if !self.may_hold(group)? {
+                self.read.stats.count_pruned_group();
                 let end = self.reader.group_rows(group).end;
                 self.rows.start = end.clamp(self.rows.start + 1, self.rows.end);
                 continue;
@@ -97,6 +101,7 @@ impl RowSource for SegmentSource {
             let late = self.reader.info().max_sequence > self.read.through;
             let need_sequence = self.read.need_sequence || late;
             let mut chunk = self.reader.read(rows, &self.read.columns, need_sequence)?;
+            self.read.stats.count_read(chunk.row_count(), chunk.memory_bytes());
             if late {
                 chunk = keep_through(chunk, self.read.through);
                 if !self.read.need_sequence {

@@ -7,6 +7,7 @@ use std::io;
 use chronolith_client::ClientError;
 use chronolith_client::v1::error_detail;
 use chronolith_engine::{Error, ErrorKind};
+use chronolith_query::{SqlError, SqlErrorKind};
 
 use crate::ServeError;
 use crate::config::ConfigError;
@@ -75,6 +76,15 @@ pub enum CtlError {
         "the result is incomplete, as the log is damaged; `chronolith verify` names the file: restore it from a backup"
     )]
     Incomplete,
+    /// A statement failed; its line and a caret follow, where the place is known.
+    #[error("{error}{lines}")]
+    Sql {
+        /// Why.
+        #[source]
+        error: Box<SqlError>,
+        /// The lines.
+        lines: String,
+    },
     /// A failure at run time.
     #[error("{0}")]
     Failed(String),
@@ -99,6 +109,11 @@ impl From<ServeError> for CtlError {
 }
 
 impl CtlError {
+    /// A statement failed; `lines` show the place.
+    pub(super) fn sql(error: SqlError, lines: &str) -> Self {
+        Self::Sql { error: Box::new(error), lines: lines.to_owned() }
+    }
+
     /// Standard output failed.
     pub(super) fn standard_output(source: io::Error) -> Self {
         Self::Write { name: "standard output".to_owned(), source }
@@ -119,6 +134,7 @@ impl CtlError {
             Self::Damaged(_) | Self::Incomplete => 5,
             Self::Output(OutputError::Directory { .. }) => 2,
             Self::Output(_) | Self::Write { .. } => 6,
+            Self::Sql { error, .. } => sql_code(error.kind),
             Self::Failed(_) => 1,
             Self::Partly { source, .. } => source.exit_code(),
         }
@@ -179,6 +195,16 @@ fn client_code(error: &ClientError) -> u8 {
             _ => 1,
         },
         _ => 1,
+    }
+}
+
+fn sql_code(kind: SqlErrorKind) -> u8 {
+    match kind {
+        SqlErrorKind::Unknown(_) => 3,
+        SqlErrorKind::Engine(kind) => kind_code(kind),
+        SqlErrorKind::Memory | SqlErrorKind::Deadline => 6,
+        SqlErrorKind::Cancelled | SqlErrorKind::Internal => 1,
+        _ => 2,
     }
 }
 

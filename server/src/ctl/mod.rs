@@ -19,6 +19,7 @@ mod place;
 mod quickstart;
 mod select;
 mod serve;
+mod sql;
 mod stats;
 mod tables;
 mod verify;
@@ -55,6 +56,7 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Import(Box<import::ImportArgs>),
     Export(export::ExportArgs),
+    Sql(Box<sql::SqlArgs>),
     Bars(bars::BarsArgs),
     Latest(latest::LatestArgs),
     Tables(tables::TablesArgs),
@@ -92,6 +94,7 @@ fn run(command: Command) -> CtlResult<()> {
         Command::QuickstartWriter(args) => quickstart::run_writer(&args),
         Command::Import(args) => import::run(*args),
         Command::Export(args) => export::run(&args),
+        Command::Sql(args) => sql::run(&args),
         Command::Bars(args) => bars::run(&args),
         Command::Latest(args) => latest::run(&args),
         Command::Tables(args) => tables::run(&args),

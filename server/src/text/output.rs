@@ -45,7 +45,7 @@ pub struct Output {
 }
 
 enum To {
-    Writer(Box<dyn Write>),
+    Writer(Box<dyn Write + Send>),
     File(Pending),
 }
 
@@ -64,7 +64,7 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError::Directory`], [`OutputError::Create`].
-    pub fn open(path: Option<&Path>, standard: Box<dyn Write>) -> Result<Self, OutputError> {
+    pub fn open(path: Option<&Path>, standard: Box<dyn Write + Send>) -> Result<Self, OutputError> {
         let Some(path) = path.filter(|p| p.as_os_str() != "-") else {
             return Ok(Self { name: "standard output".to_owned(), to: To::Writer(standard) });
         };

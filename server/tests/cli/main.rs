@@ -17,4 +17,5 @@ mod memory;
 mod quickstart;
 mod real_data;
 mod resume;
+mod sql;
 mod support;

@@ -194,7 +194,7 @@ fn full_memory_pushes_back_and_a_flush_makes_room() {
 fn a_batch_that_must_not_wait_is_refused_at_once() {
     let bench = Bench::with(|options| options.memory_bytes = Some(1 << 20));
     let large = |time: i64| {
-        let text = "x".repeat(50_000);
+        let text = "x".repeat(20_000);
         let mut batch = batch(field("s", &[Value::from(text.as_str())]));
         batch.tables[0].time[0] = time;
         batch.on_pressure(OnPressure::Refuse)

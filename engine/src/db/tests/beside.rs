@@ -1,7 +1,8 @@
 //! Flushes beside merges: what happens while the other is in the middle of its I/O.
 
 use super::*;
-use crate::vfs::sim::IoOp;
+use crate::model::Durability;
+use crate::vfs::sim::{CrashChoice, IoOp};
 use std::sync::atomic::AtomicUsize;
 
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -215,4 +216,30 @@ fn what_a_merge_took_away_is_expired_and_not_missing() {
     expired(&db);
     drop(db);
     expired(&Db::open(with_clock(2)).unwrap());
+}
+
+#[test]
+fn a_merge_gives_no_column_that_a_power_cut_takes_back() {
+    let vfs = SimVfs::new(1);
+    let mode = MergeMode::Append;
+    let db = Db::open(options(&vfs, 1)).unwrap();
+    for time in 0..2 {
+        db.write(rows(mode, &[(time, "A", 1.0)])).unwrap();
+        db.flush().unwrap();
+    }
+    // A new column and a new tag that readers see, and that only memory has.
+    let later = |time: i64, size: Value| {
+        let mut builder = RowBuilder::new("ticks");
+        builder.push(time, &[("symbol", "A"), ("venue", "X")], &[("size", size)]);
+        Batch::new().with(builder.build().unwrap())
+    };
+    db.write(later(2, Value::I64(7)).durability(Durability::Os)).unwrap();
+    db.inner.maintenance.compact(true).unwrap();
+    let cut = vfs.clone_image(CrashChoice::Nothing);
+    let db = Db::open(options(&cut, 2)).unwrap();
+    assert_eq!(all(&db).len(), 2);
+    // Its id is given anew, with another type.
+    db.write(later(3, Value::Bool(true))).unwrap();
+    assert_eq!(all(&db).len(), 3);
+    assert_eq!(db.verify().unwrap().damage, []);
 }

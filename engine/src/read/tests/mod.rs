@@ -19,7 +19,7 @@ use crate::model::{
     TimeRange, Value,
 };
 use crate::read::{
-    AggregateFunction, AggregateRequest, Aggregation, Bucket, ScanBatch, ScanRequest,
+    AggregateFunction, AggregateRequest, Aggregation, Bucket, ScanBatch, ScanPart, ScanRequest,
 };
 use crate::rng::{Rng, SeededRng};
 use crate::snapshot::Snapshot;

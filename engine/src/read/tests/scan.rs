@@ -57,6 +57,34 @@ fn scans_and_latest_rows_are_the_naive_ones() {
 }
 
 #[test]
+fn parts_give_together_what_the_whole_gives() {
+    for (seed, merge) in (20..26).zip(MODES.into_iter().cycle()) {
+        let (bench, _) = filled(seed, merge);
+        let snapshot = bench.db.snapshot();
+        let request = ScanRequest::new("t");
+        let whole = scan(&snapshot, &request);
+        // Keys that exist, a key that does not, and the absent tag.
+        let bounds = [["", ""], ["A", ""], ["A", "x"], ["BB", ""]]
+            .map(|tags| crate::model::SeriesKey::from_tags(tags).unwrap());
+        for batch_rows in [None, Some(1), Some(7)] {
+            let starts = [None].into_iter().chain(bounds.iter().cloned().map(Some));
+            let ends = bounds.iter().cloned().map(Some).chain([None]);
+            let mut found = Vec::new();
+            let mut counted = 0;
+            for (from, to) in starts.zip(ends) {
+                let part = ScanPart { from, to, batch_rows };
+                let mut running = snapshot.scan_part(&request, part.clone()).unwrap();
+                let rows = rows_of(running.by_ref());
+                counted += running.stats().rows_decoded();
+                found.extend(rows);
+            }
+            assert_same(&found, &whole, &format!("seed {seed}, {merge}, {batch_rows:?}"));
+            assert!(counted > 0, "seed {seed}: nothing was counted");
+        }
+    }
+}
+
+#[test]
 fn tags_select_series() {
     let (bench, model) = filled(3, MergeMode::Append);
     let snapshot = bench.db.snapshot();

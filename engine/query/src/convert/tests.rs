@@ -1,0 +1,1 @@
+//! Conversions there and back.

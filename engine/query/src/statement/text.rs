@@ -1,0 +1,99 @@
+//! The text around statements: cutting a script, and pointing at a place.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use super::dialect::ChronolithDialect;
+use crate::error::SqlError;
+
+/// The statements of a script, as they stand in its text, without the semicolons. Text that has no tokens is one statement.
+pub(crate) fn split(script: &str) -> Vec<&str> {
+    let Ok(tokens) = Tokenizer::new(&ChronolithDialect, script).tokenize_with_location() else {
+        return vec![script.trim()];
+    };
+    let lines = line_starts(script);
+    let offset = |line: u64, column: u64| offset_of(script, &lines, line, column);
+    let mut statements = Vec::new();
+    let mut begin = 0;
+    let mut solid = false;
+    let ends = tokens.iter().filter_map(|token| match token.token {
+        Token::SemiColon => Some((true, offset(token.span.start.line, token.span.start.column))),
+        Token::Whitespace(_) | Token::EOF => None,
+        _ => Some((false, 0)),
+    });
+    for (is_end, end) in ends {
+        if !is_end {
+            solid = true;
+            continue;
+        }
+        if solid && let Some(text) = script.get(begin..end) {
+            statements.push(text.trim());
+        }
+        (begin, solid) = (end + 1, false);
+    }
+    if solid && let Some(text) = script.get(begin..) {
+        statements.push(text.trim());
+    }
+    statements
+}
+
+fn line_starts(text: &str) -> Vec<usize> {
+    let ends = text.char_indices().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// The byte offset of a line and a column, both from 1, columns counted in characters.
+fn offset_of(text: &str, lines: &[usize], line: u64, column: u64) -> usize {
+    let line = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+    let column = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
+    let start = lines.get(line).copied().unwrap_or(text.len());
+    let rest = text.get(start..).unwrap_or_default();
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}
+
+/// The line of `sql` that an error is about, and a line with a caret under the place; none for an error without a place.
+#[must_use]
+pub fn caret(sql: &str, error: &SqlError) -> Option<String> {
+    let (line, column) = error.position?;
+    let text = sql.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let column = usize::try_from(column).ok()?.saturating_sub(1).min(text.chars().count());
+    // A long line is shown around the place.
+    let from = column.saturating_sub(60);
+    let shown: String = text.chars().skip(from).take(100).collect();
+    let shown = shown.replace('\t', " ");
+    Some(format!("{shown}\n{}^", " ".repeat(column - from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SqlErrorKind;
+
+    #[test]
+    fn scripts_are_cut_at_semicolons_that_end_statements() {
+        let script = "SELECT 1; -- one; two\nSELECT ';' AS \"a;b\" /* ; */ ;;\n  INSERT INTO t VALUES ('ä;é');";
+        assert_eq!(
+            split(script),
+            [
+                "SELECT 1",
+                "-- one; two\nSELECT ';' AS \"a;b\" /* ; */",
+                "INSERT INTO t VALUES ('ä;é')"
+            ]
+        );
+        assert_eq!(split(" ; ;"), Vec::<&str>::new());
+        assert_eq!(split("-- nothing"), Vec::<&str>::new());
+        assert_eq!(split("SELECT 'open"), ["SELECT 'open"]);
+    }
+
+    #[test]
+    fn a_caret_stands_under_the_place() {
+        let error = SqlError::new(SqlErrorKind::Syntax, "x").at(2, 8);
+        assert_eq!(
+            caret("SELECT 1,\nSELECT FROM t", &error).as_deref(),
+            Some("SELECT FROM t\n       ^")
+        );
+        assert_eq!(caret("SELECT", &SqlError::internal("x")), None);
+        assert_eq!(caret("SELECT", &error), None);
+        let far = SqlError::internal("x").at(1, 9_000);
+        assert_eq!(caret("ab", &far).as_deref(), Some("ab\n  ^"));
+    }
+}
