@@ -21,6 +21,7 @@ use crate::intake::Intake;
 use crate::service::{Admin, Log, Query, Write};
 use crate::shared::Shared;
 use crate::shutdown::{self, Shutdown};
+use crate::sql::Sql;
 use crate::{http, meters};
 
 /// Why a server ends before it is asked to.
@@ -104,7 +105,9 @@ pub async fn run(
         http::serve(listeners.http, Arc::clone(&shared), async move { http_ended.begun().await });
     let http = tokio::spawn(http);
     let db = open(config).await?;
-    shared.opened(db.clone(), None);
+    let sql = Sql::new(db.clone(), config.limits.query_time);
+    let sql = sql.map_err(|status| ServeError::Ended(status.message().to_owned()))?;
+    shared.opened(db.clone(), sql);
     ready();
     let served = serve_grpc(listeners.grpc, &shared, &shutdown).await;
     tracing::info!("the calls have ended; the database is flushed and closed");

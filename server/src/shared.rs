@@ -10,13 +10,13 @@ use tonic::Status;
 use crate::blocking::Pool;
 use crate::config::{Config, Limits};
 use crate::shutdown::Shutdown;
-use crate::sql::SqlRunner;
+use crate::sql::Sql;
 use crate::status;
 
 /// Handed to every service.
 pub(crate) struct Shared {
     db: OnceLock<Db>,
-    sql: OnceLock<Arc<dyn SqlRunner>>,
+    sql: OnceLock<Arc<Sql>>,
     /// For writes and changes.
     pub(crate) writes: Pool,
     /// For reads.
@@ -46,10 +46,8 @@ impl Shared {
     }
 
     /// Says that the database is open, and what runs SQL on it.
-    pub(crate) fn opened(&self, db: Db, sql: Option<Arc<dyn SqlRunner>>) {
-        if let Some(sql) = sql {
-            let _ = self.sql.set(sql);
-        }
+    pub(crate) fn opened(&self, db: Db, sql: Sql) {
+        let _ = self.sql.set(Arc::new(sql));
         // It is opened once.
         let _ = self.db.set(db);
     }
@@ -68,8 +66,11 @@ impl Shared {
     }
 
     /// What runs SQL.
-    pub(crate) fn sql(&self) -> Option<&Arc<dyn SqlRunner>> {
-        self.sql.get()
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` before the database is open.
+    pub(crate) fn sql(&self) -> Result<Arc<Sql>, Status> {
+        self.sql.get().cloned().ok_or_else(status::closing)
     }
 
     /// The status of an engine's error; damage is remembered for `/health`.

@@ -2,6 +2,7 @@
 
 use chronolith_engine::{Error, ErrorKind};
 use chronolith_proto::{KNOWN_NAMES_MAX, v1, with_detail};
+use chronolith_query::{SqlError, SqlErrorKind, Unknown};
 use tonic::{Code, Status};
 
 use crate::meters;
@@ -50,9 +51,44 @@ pub(crate) fn closing() -> Status {
     plain(Code::Unavailable, v1::error_detail::Kind::Closed, "closed", message, true)
 }
 
-/// The server does not have it yet.
-pub(crate) fn unimplemented(message: &str) -> Status {
-    plain(Code::Unimplemented, v1::error_detail::Kind::Unavailable, "unimplemented", message, false)
+/// The status of a statement's error.
+pub(crate) fn of_sql(error: &SqlError) -> Status {
+    use v1::error_detail::Kind;
+    let (code, kind, reason) = match error.kind {
+        SqlErrorKind::Syntax => (Code::InvalidArgument, Kind::Invalid, "sql_syntax"),
+        SqlErrorKind::Refused => (Code::PermissionDenied, Kind::Invalid, "sql_refused"),
+        SqlErrorKind::Unknown(Unknown::Table) => (Code::NotFound, Kind::NotFound, "unknown_table"),
+        SqlErrorKind::Unknown(Unknown::Column) => {
+            (Code::NotFound, Kind::NotFound, "unknown_column")
+        }
+        SqlErrorKind::Unknown(Unknown::Function) => {
+            (Code::NotFound, Kind::NotFound, "unknown_function")
+        }
+        SqlErrorKind::Memory => (Code::ResourceExhausted, Kind::Overloaded, "memory"),
+        SqlErrorKind::Deadline => (Code::DeadlineExceeded, Kind::Overloaded, "deadline"),
+        SqlErrorKind::Cancelled => (Code::Cancelled, Kind::Unavailable, "cancelled"),
+        SqlErrorKind::Ambiguous | SqlErrorKind::Invalid | SqlErrorKind::Overflow => {
+            (Code::InvalidArgument, Kind::Invalid, "invalid")
+        }
+        SqlErrorKind::Engine(_) => match &error.source {
+            Some(source) => return of(source),
+            None => (Code::Internal, Kind::Internal, "internal"),
+        },
+        _ => (Code::Internal, Kind::Internal, "internal"),
+    };
+    meters::error(reason);
+    let place = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+    let mut detail = match &error.source {
+        Some(source) => detail(source),
+        None => v1::ErrorDetail::default(),
+    };
+    detail.kind = kind.into();
+    detail.reason = reason.to_owned();
+    detail.message = error.to_string();
+    if let Some((line, position)) = error.position {
+        (detail.line, detail.position) = (place(line), place(position));
+    }
+    with_detail(code, &detail)
 }
 
 fn plain(

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
-use crate::budget::Memory;
+use crate::budget::{Memory, MemoryBudget};
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
@@ -404,6 +404,12 @@ impl Db {
     #[must_use]
     pub fn database_id(&self) -> u128 {
         self.inner.maintenance.manifest.version().database_id
+    }
+
+    /// The part of the memory budget that is for reads: for whoever computes on what is read.
+    #[must_use]
+    pub fn reads_budget(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.inner.memory.reads)
     }
 
     /// How it is, at once: nothing is read for it.

@@ -181,16 +181,6 @@ fn kind_code(kind: ErrorKind) -> u8 {
     }
 }
 
-fn sql_code(kind: SqlErrorKind) -> u8 {
-    match kind {
-        SqlErrorKind::Unknown(_) => 3,
-        SqlErrorKind::Engine(kind) => kind_code(kind),
-        SqlErrorKind::Memory | SqlErrorKind::Deadline => 6,
-        SqlErrorKind::Cancelled | SqlErrorKind::Internal => 1,
-        _ => 2,
-    }
-}
-
 fn client_code(error: &ClientError) -> u8 {
     use error_detail::Kind;
     match error {
@@ -205,6 +195,16 @@ fn client_code(error: &ClientError) -> u8 {
             _ => 1,
         },
         _ => 1,
+    }
+}
+
+fn sql_code(kind: SqlErrorKind) -> u8 {
+    match kind {
+        SqlErrorKind::Unknown(_) => 3,
+        SqlErrorKind::Engine(kind) => kind_code(kind),
+        SqlErrorKind::Memory | SqlErrorKind::Deadline => 6,
+        SqlErrorKind::Cancelled | SqlErrorKind::Internal => 1,
+        _ => 2,
     }
 }
 

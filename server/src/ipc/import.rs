@@ -10,6 +10,7 @@ use arrow::datatypes::{
     DataType, Float64Type, Int64Type, SchemaRef, TimestampNanosecondType, UInt32Type, UInt64Type,
 };
 use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::root_as_message;
 use arrow::record_batch::RecordBatch;
 use chronolith_codec::{Bitmap, TextBuf};
 use chronolith_engine::Error;
@@ -67,6 +68,7 @@ fn decode(table: &str, ipc: bytes::Bytes) -> Result<(SchemaRef, Vec<RecordBatch>
     let wrong = |why: &str| {
         status::invalid(format!("the Arrow IPC stream for table {table:?} is malformed: {why}"))
     };
+    check_bodies(&ipc).map_err(|why| wrong(&why))?;
     let read = || {
         let mut decoder = StreamDecoder::new();
         let mut buffer = Buffer::from(ipc);
@@ -83,6 +85,34 @@ fn decode(table: &str, ipc: bytes::Bytes) -> Result<(SchemaRef, Vec<RecordBatch>
     let (schema, batches) = read.map_err(|error| wrong(&error.to_string()))?;
     let schema = schema.ok_or_else(|| wrong("it has no schema"))?;
     Ok((schema, batches))
+}
+
+/// Refuses bodies that are compressed: what they announce to become is allocated before it is seen to be true.
+fn check_bodies(mut ipc: &[u8]) -> Result<(), String> {
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|four| u32::from_le_bytes(*four));
+    loop {
+        let Some(mut len) = word(ipc) else { return Ok(()) };
+        let mut rest = ipc.get(4..).unwrap_or_default();
+        if len == u32::MAX {
+            len = word(rest).ok_or("it ends in a length")?;
+            rest = rest.get(4..).unwrap_or_default();
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let split = rest.split_at_checked(len as usize);
+        let (head, body) = split.ok_or("a message is longer than the stream")?;
+        let message = root_as_message(head).map_err(|error| error.to_string())?;
+        let batch = message.header_as_record_batch();
+        let batch =
+            batch.or_else(|| message.header_as_dictionary_batch().and_then(|one| one.data()));
+        if batch.is_some_and(|batch| batch.compression().is_some()) {
+            return Err("its bodies are compressed: send them as they are".to_owned());
+        }
+        let body_len = usize::try_from(message.bodyLength()).ok();
+        let next = body_len.and_then(|len| body.get(len..));
+        ipc = next.ok_or("a body is longer than the stream")?;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

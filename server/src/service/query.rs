@@ -368,9 +368,7 @@ impl QueryService for Query {
             let found = request.statement.len();
             return Err(status::over_limit("the statement", found, STATEMENT_BYTES_MAX, "bytes"));
         }
-        let Some(sql) = self.shared.sql().cloned() else {
-            return Err(status::unimplemented("this server does not run SQL yet"));
-        };
+        let sql = self.shared.sql()?;
         let turn = self.turn(deadline).await?;
         let answer = timeout_at(deadline, sql.execute(request, deadline)).await;
         let answer = answer.map_err(|_| past())??;

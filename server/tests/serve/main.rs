@@ -13,5 +13,6 @@ mod bad_requests;
 mod killed;
 mod lifecycle;
 mod reading;
+mod sql;
 mod support;
 mod writing;

@@ -16,7 +16,7 @@ use chronolith_engine::read::{AggregateBatch, AggregateRequest, ScanBatch, ScanR
 use chronolith_engine::{Db, Error};
 use clap::Args;
 
-use self::remote::Remote;
+pub(super) use self::remote::Remote;
 use super::open::{self, DataArg, parse_size};
 use super::{CtlError, CtlResult};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chronolith_client::{Answer, Client, ClientError, Retry, v1};
 use chronolith_engine::db::{CompactReport, DeleteOutcome, Stats, VerifyReport};
@@ -30,7 +31,7 @@ impl Remote {
     ///
     /// # Errors
     /// `Client`.
-    pub(super) fn connect(url: &str) -> CtlResult<Self> {
+    pub(in super::super) fn connect(url: &str) -> CtlResult<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| {
@@ -121,6 +122,25 @@ impl Remote {
             failed = next.is_err();
             Some(next.map_err(CtlError::from))
         })
+    }
+
+    /// Runs a statement: its columns, the rows that it wrote, its answer.
+    ///
+    /// # Errors
+    /// `Client`.
+    pub(in super::super) fn sql(
+        &self,
+        statement: &str,
+        time_zone: &str,
+    ) -> CtlResult<(SchemaRef, Option<u64>, Batches<RecordBatch>)> {
+        let request = v1::SqlRequest {
+            statement: statement.to_owned(),
+            time_zone: time_zone.to_owned(),
+            ..v1::SqlRequest::default()
+        };
+        let answer = self.call(self.client.sql(request))?;
+        let (schema, affected) = (Arc::clone(answer.schema()), answer.header().affected_rows);
+        Ok((schema, affected, Box::new(self.batches(answer))))
     }
 
     pub(super) fn create_table(&self, name: &str, options: &TableOptions) -> CtlResult<()> {

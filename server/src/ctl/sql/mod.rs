@@ -1,5 +1,5 @@
-//! `chronolith sql`: statements on a database in this process. It is opened for reading, beside other readers, until a statement
-//! writes; then for writing.
+//! `chronolith sql`: statements on a database in this process, or behind a server. In this process it is opened for reading,
+//! beside other readers, until a statement writes; then for writing.
 
 mod prompt;
 
@@ -13,6 +13,7 @@ use clap::Args;
 use futures::StreamExt;
 
 use super::open::{self, DataArg};
+use super::place::{PlaceArg, Remote, Target};
 use super::select::FileArg;
 use super::{CtlError, CtlResult, remark};
 use crate::text::input::{Input, InputError};
@@ -29,7 +30,7 @@ Examples:
 The statements are described in docs/SQL.md.")]
 pub(super) struct SqlArgs {
     #[command(flatten)]
-    data: DataArg,
+    place: PlaceArg,
     /// table, csv, json, ndjson, arrow or parquet
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format)]
     format: Format,
@@ -99,22 +100,71 @@ fn read(path: &Path) -> CtlResult<String> {
     Ok(text)
 }
 
+/// Whom statements are given to.
+enum Connection {
+    /// A session on a database that this process has open.
+    Here(Box<Local>),
+    /// A server, and the time zone of each statement: a server keeps no session.
+    Server(Remote, String),
+}
+
+impl Connection {
+    fn open(args: &SqlArgs) -> CtlResult<Self> {
+        Ok(match args.place.target()? {
+            Target::Directory(data) => Self::Here(Box::new(Local::open(data, &args.time_zone)?)),
+            Target::Server(url) => Self::Server(Remote::connect(&url)?, args.time_zone.clone()),
+        })
+    }
+
+    fn open_for_writing(&mut self) -> CtlResult<()> {
+        match self {
+            Self::Here(local) => local.open_for_writing(),
+            Self::Server(..) => Ok(()),
+        }
+    }
+
+    /// Runs one statement and writes its answer. Of a table at most `limit` rows are shown; gives how many are not.
+    fn execute(
+        &mut self,
+        sql: &str,
+        format: Format,
+        limit: usize,
+        out: &mut (dyn Write + Send),
+    ) -> CtlResult<usize> {
+        let (remote, time_zone) = match self {
+            Self::Here(local) => return local.execute(sql, format, limit, out),
+            Self::Server(remote, time_zone) => (remote, time_zone),
+        };
+        let (schema, affected, batches) = remote.sql(sql, time_zone)?;
+        if schema.fields().is_empty() {
+            batches.map(|batch| batch.map(|_| ())).collect::<CtlResult<()>>()?;
+            affected.iter().for_each(|count| remark(&format!("{count} rows")));
+            return Ok(0);
+        }
+        let wrong = |error| shown(sql, error);
+        let mut writer = AnswerWriter::new(format, out, &schema, limit).map_err(wrong)?;
+        for batch in batches {
+            writer.write(&batch?).map_err(wrong)?;
+        }
+        Ok(writer.finish().map_err(wrong)?.1)
+    }
+}
+
 /// A session on an open database.
-struct Connection {
+struct Local {
     data: DataArg,
     time_zone: String,
     session: Session,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Connection {
-    fn open(args: &SqlArgs) -> CtlResult<Self> {
+impl Local {
+    fn open(data: DataArg, time_zone: &str) -> CtlResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Error::io("start a thread for", "sql", source))?;
-        let db = open::for_reading(&args.data).map_err(held)?;
-        let session = session(db)?.with_time_zone(&args.time_zone);
-        let data = args.data.clone();
-        Ok(Self { data, time_zone: args.time_zone.clone(), session, runtime })
+        let db = open::for_reading(&data).map_err(held)?;
+        let session = session(db)?.with_time_zone(time_zone);
+        Ok(Self { data, time_zone: time_zone.to_owned(), session, runtime })
     }
 
     /// Opens the database anew, for writing, unless it is.
