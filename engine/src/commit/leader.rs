@@ -241,8 +241,16 @@ impl Drop for StepDown<'_> {
         if !self.finished {
             self.pipeline.poison("a commit panicked");
         }
-        self.pipeline.queue.lock().leading = false;
+        let is_left = {
+            let mut queue = self.pipeline.queue.lock();
+            queue.leading = false;
+            queue.batches.iter().any(|batch| !batch.waits)
+        };
         self.pipeline.changed.notify();
+        // The commit job may have looked in vain while somebody led, and nobody waits for these.
+        if is_left {
+            self.pipeline.hurry();
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Queued {
     pub(super) encoded: Vec<u8>,
     pub(super) refused: Vec<RefusedRow>,
     pub(super) durability: Durability,
+    /// Whether somebody waits for it, and so leads where nobody does.
+    pub(super) waits: bool,
     pub(super) duty: Duty,
     pub(super) grant: Grant,
 }

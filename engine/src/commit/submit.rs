@@ -138,6 +138,7 @@ impl Pipeline {
             encoded,
             refused: prepared.refused,
             durability: how.durability,
+            waits: how.waits,
             duty: Duty(Arc::clone(&cell)),
             grant,
         });

@@ -281,3 +281,28 @@ fn reopening_after_a_failed_sync_does_not_trust_the_page_cache() {
     let after = Bench::open(next.vfs.clone_image(CrashChoice::Nothing), |_| {});
     assert_eq!(after.rows(), shown, "{} rows were called durable at opening", found.len());
 }
+
+/// A ticket that nobody awaits, queued when the commit job looks in vain because a leader has yet to step down.
+#[test]
+fn what_is_queued_while_a_failed_leader_steps_down_is_seen_to() {
+    let bench = Bench::new();
+    bench.db.write(row(1)).unwrap();
+    bench.executor.run_until_idle(100);
+    bench.executor.run_timers();
+    let first = bench.db.submit(row(2)).unwrap();
+    let behind = Arc::new(Mutex::new(None));
+    let (db, executor, made) = (bench.db.clone(), Arc::clone(&bench.executor), Arc::clone(&behind));
+    first.on_done(move || {
+        // What another thread and the job may do at this moment.
+        *made.lock() = Some(db.submit(row(3)).unwrap());
+        executor.run_until_idle(100);
+    });
+    bench.vfs.fail_at(on(IoOp::Write, "/wal/"), Fault::Enospc, false);
+    assert!(bench.db.write(row(4)).unwrap_err().is_no_space());
+    assert!(matches!(first.poll(), Some(Err(_))));
+    bench.executor.run_until_idle(100);
+    bench.executor.run_timers();
+    let behind = behind.lock().take().unwrap();
+    assert!(behind.poll().is_some(), "nobody saw to it");
+    assert_eq!(bench.rows().len(), 2);
+}
