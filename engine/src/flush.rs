@@ -115,7 +115,8 @@ pub fn write_segments(
         target,
         schema,
         memtables,
-        sort_bytes_max: limit / 2,
+        // A sorted column of text holds less than 4 GiB.
+        sort_bytes_max: (limit / 2).min(2 << 30),
         piece_bytes: (limit / 16).clamp(1, PIECE_BYTES_MAX),
         grant: target.memory.flush.empty_grant(),
         sorted: None,

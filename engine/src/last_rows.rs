@@ -20,6 +20,8 @@ use crate::segment::{SegmentInfo, SegmentReader, SeriesBlock};
 const GATHER_BYTES: usize = 16 << 20;
 /// A read of one series from the segments takes about as long as finding the last rows of so many.
 const NARROW_READ_SERIES_COUNT: usize = 32;
+/// Series whose rows are taken at once where texts make rows long.
+const TEXT_SERIES_COUNT: usize = 4_096;
 /// Bytes that a series takes at least among kept rows.
 const SERIES_BYTES_MIN: usize = 64;
 
@@ -124,6 +126,8 @@ struct Kept {
     /// Series of segments that finding the last rows would look at.
     work: Option<usize>,
     is_too_large: bool,
+    /// Whether somebody looks for them.
+    is_searched: bool,
 }
 
 impl KeptLastRows {
@@ -166,22 +170,40 @@ impl KeptLastRows {
                 return Ok(None);
             }
         }
-        let former = kept.former.take();
-        // Others may look for the same meanwhile; what they find is the same.
+        if kept.is_searched {
+            // One search at a time: what it gathers is bounded, and others need not wait for it.
+            return Ok(None);
+        }
+        kept.is_searched = true;
+        let former = kept.former.clone();
         drop(kept);
-        let found = Arc::new(keep(find(former.as_deref(), segments, open)?));
+        let found = find(former.as_deref(), segments, open);
+        drop(former);
         let mut kept = self.0.lock();
-        kept.is_too_large = found.kept_bytes == 0;
-        kept.present = (!kept.is_too_large).then(|| Arc::clone(&found));
-        Ok(Some(found))
+        kept.is_searched = false;
+        let found = found?;
+        kept.former = None;
+        let found = found.map(|found| Arc::new(keep(found)));
+        kept.is_too_large = found.as_ref().is_none_or(|found| found.kept_bytes == 0);
+        kept.present = found.clone().filter(|_| !kept.is_too_large);
+        Ok(found)
     }
 }
 
 /// Opens the segment at a place of a list.
 pub type Open<'a> = dyn Fn(usize) -> Result<Arc<SegmentReader>> + 'a;
 
-/// The last rows of `segments`, from what was found before where that helps.
-fn find(former: Option<&LastRows>, segments: &[&SegmentInfo], open: &Open<'_>) -> Result<LastRows> {
+/// Whether rows of so many bytes may be kept, and be gathered so far.
+fn is_small(bytes: usize) -> Result<bool> {
+    Ok(bytes <= LAST_ROWS_KEPT_BYTES_MAX + GATHER_BYTES)
+}
+
+/// The last rows of `segments`, from what was found before where that helps; none where they are too large to be kept.
+fn find(
+    former: Option<&LastRows>,
+    segments: &[&SegmentInfo],
+    open: &Open<'_>,
+) -> Result<Option<LastRows>> {
     if let Some(former) = former {
         let is_new = |at: &usize| {
             segments.get(*at).is_some_and(|info| !former.files.contains(&info.file_id))
@@ -194,12 +216,12 @@ fn find(former: Option<&LastRows>, segments: &[&SegmentInfo], open: &Open<'_>) -
         };
         let stays: BTreeSet<FileId> = segments.iter().map(|info| info.file_id).collect();
         if let Some(found) = after(former, &stays, &added, &open_added)? {
-            return Ok(found);
+            return Ok(Some(found));
         }
     }
     let mut builder = LastRowsBuilder::new(all_columns(&[], segments.len(), open)?);
-    builder.add_segments(segments, open, &|_| Ok(None), None)?;
-    Ok(builder.finish())
+    let whole = builder.add_segments(segments, open, &|_| Ok(None), None, &mut is_small)?;
+    Ok(whole.then(|| builder.finish()))
 }
 
 /// The last rows after segments were added, and those that are not in `stays` went; none where that cannot be told from what was added.
@@ -217,7 +239,9 @@ fn after(
         is_gone.get(origin as usize).copied().unwrap_or(true)
     };
     builder.add_former(former, stays, &gone);
-    builder.add_segments(added, open, &|_| Ok(None), None)?;
+    if !builder.add_segments(added, open, &|_| Ok(None), None, &mut is_small)? {
+        return Ok(None);
+    }
     // A row whose segment was merged must come back, or something later: else another segment's row may be the last one now.
     let mut found = builder.entries.iter().peekable();
     for (at, key) in former.last.keys.iter().enumerate().filter(|(at, _)| gone(*at)) {
@@ -279,6 +303,9 @@ struct Entry {
     tied: bool,
 }
 
+/// Whether a search may go on that has gathered so many bytes.
+pub type HasRoom<'a> = dyn FnMut(usize) -> Result<bool> + 'a;
+
 /// Which series of a segment count, ascending; none: all.
 pub type Select<'a> = dyn Fn(&SegmentReader) -> Result<Option<Vec<u32>>> + 'a;
 
@@ -290,17 +317,19 @@ impl LastRowsBuilder {
     }
 
     /// Looks into segments, newest first: what cannot be a series' last row is not read, and where no more than `known` series can
-    /// exist and each has a row later than those of the segments left, they are not opened.
+    /// exist and each has a row later than those of the segments left, they are not opened. `has_room` is told the bytes gathered now
+    /// and then; where it says no the search ends, and gives false.
     ///
     /// # Errors
-    /// `Corrupt`, `Io`.
+    /// `Corrupt`, `Io`; those of `has_room`.
     pub fn add_segments(
         &mut self,
         infos: &[&SegmentInfo],
         open: &Open<'_>,
         select: &Select<'_>,
         known: Option<usize>,
-    ) -> Result<()> {
+        has_room: &mut HasRoom<'_>,
+    ) -> Result<bool> {
         let mut order: Vec<(i64, usize)> =
             infos.iter().map(|info| info.max_time).zip(0..).collect();
         order.sort_unstable_by_key(|(max_time, _)| std::cmp::Reverse(*max_time));
@@ -309,22 +338,35 @@ impl LastRowsBuilder {
             if known.is_some_and(|known| self.entries.len() >= known)
                 && self.entries.iter().all(is_later)
             {
-                return Ok(());
+                return Ok(true);
             }
             let reader = open(at)?;
             let selected = select(&reader)?;
-            self.add_segment(&reader, selected)?;
+            let selected = selected.unwrap_or_else(|| (0..reader.series_count()).collect());
+            self.files.push(reader.info().file_id);
+            let has_text = self.columns.iter().any(|(_, of)| *of == FieldType::Utf8);
+            let count = if has_text { TEXT_SERIES_COUNT } else { selected.len().max(1) };
+            for part in selected.chunks(count) {
+                self.add_series(&reader, part)?;
+                if !has_room(self.memory_bytes())? {
+                    return Ok(false);
+                }
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn add_segment(&mut self, reader: &SegmentReader, selected: Option<Vec<u32>>) -> Result<()> {
-        let selected = selected.unwrap_or_else(|| (0..reader.series_count()).collect());
+    fn memory_bytes(&self) -> usize {
+        let rows: usize = self.parts.iter().map(RowChunk::memory_bytes).sum();
+        rows + self.entries.len() * (size_of::<Entry>() + SERIES_BYTES_MIN)
+    }
+
+    fn add_series(&mut self, reader: &SegmentReader, selected: &[u32]) -> Result<()> {
         let mut ordinals: Vec<u32> = Vec::new();
         let mut found: Vec<Found> = Vec::new();
         let mut block: Option<SeriesBlock> = None;
         let mut at = 0;
-        for ordinal in selected {
+        for ordinal in selected.iter().copied() {
             let of_block = match block.take() {
                 Some(block) if block.ordinals().contains(&ordinal) => block,
                 _ => reader.series_block(ordinal)?,
@@ -347,7 +389,6 @@ impl LastRowsBuilder {
             block = Some(of_block);
         }
         let rows = reader.last_rows_of(&ordinals, &self.columns)?;
-        self.files.push(reader.info().file_id);
         self.take_in(found, rows, |_| reader.info().has_duplicates);
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::tombstone::Tombstone;
 
 /// Rows at which a joined chunk is handed on.
 const CHUNK_ROWS: usize = 16 << 10;
-/// Rows after which the bytes of a joined chunk are looked at.
+/// Rows after which the bytes of a joined chunk are looked at, where no text makes rows long.
 const CHECK_ROWS: usize = 256;
 
 /// Rows of one series from one place, ascending by (time, sequence, position in the batch).
@@ -96,7 +96,9 @@ impl<'a> SeriesMerge<'a> {
     /// Those of the sources.
     pub fn next_chunk(&mut self) -> Result<Option<RowChunk>> {
         let mut out: Option<RowChunk> = None;
-        let mut check_at = CHECK_ROWS;
+        let has_text = self.types.contains(&FieldType::Utf8);
+        let check_rows = if has_text { 1 } else { CHECK_ROWS };
+        let mut check_at = check_rows;
         loop {
             self.activate()?;
             let Some(first) = self.first() else { return Ok(out) };
@@ -118,7 +120,7 @@ impl<'a> SeriesMerge<'a> {
             let mut full = joined.row_count() >= CHUNK_ROWS;
             if joined.row_count() >= check_at {
                 full |= joined.memory_bytes() >= self.bytes_max;
-                check_at = joined.row_count() + CHECK_ROWS;
+                check_at = joined.row_count() + check_rows;
             }
             self.settle(first)?;
             if full {

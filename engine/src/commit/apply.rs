@@ -19,7 +19,7 @@ pub fn apply(
     record: Record,
     sequence: Sequence,
     budget: &Arc<MemoryBudget>,
-    mut grant: Option<Grant>,
+    mut grant: Option<&mut Grant>,
 ) -> Result<Option<View>> {
     let mut next: Option<View> = None;
     if !record.catalog.is_empty() {
@@ -48,7 +48,7 @@ pub fn apply(
         };
         memtable.insert(rows, sequence);
         memtable.note(sequence, record.metadata.clone());
-        memtable.hold(grant.as_mut());
+        memtable.hold(grant.as_deref_mut());
     }
     for deletion in record.deletions {
         let base = next.as_ref().unwrap_or(view);

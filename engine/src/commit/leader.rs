@@ -178,21 +178,20 @@ impl Pipeline {
         &self,
         record: Record,
         (sequence, commit_time_ns): (Sequence, i64),
-        grant: Grant,
+        mut grant: Grant,
         producer: Option<ProducerState>,
     ) {
-        let bytes = record.rows.iter().map(Rows::memory_bytes).sum();
-        self.unfrozen_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let rows_bytes = record.rows.iter().map(Rows::memory_bytes).sum();
+        let granted = grant.bytes();
         let mut parts = vec![record];
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);
         }
-        let mut grant = Some(grant);
         let last = parts.len() - 1;
         for (index, part) in parts.into_iter().enumerate() {
             let kept = producer.clone().filter(|one| !one.id.starts_with(imports::IMPORT_PREFIX));
             self.state.insert(sequence, commit_time_ns, kept, |view| {
-                apply::apply(view, part, sequence, &self.budget, grant.take()).unwrap_or_else(
+                apply::apply(view, part, sequence, &self.budget, Some(&mut grant)).unwrap_or_else(
                     |error| {
                         // The batch was validated against this very catalog.
                         self.poison(&format!("a committed batch did not apply: {error}"));
@@ -206,6 +205,9 @@ impl Pipeline {
                 self.executor.wait_until(&self.changed, Some(1), &mut || false);
             }
         }
+        // With the indexes of new series: they may take more than the rows.
+        let held = granted.saturating_sub(grant.bytes()).max(rows_bytes);
+        self.unfrozen_bytes.fetch_add(held, Ordering::Relaxed);
     }
 
     /// Nothing of the group was kept; what was queued behind it was validated against it, and fails too.

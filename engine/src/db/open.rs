@@ -253,8 +253,10 @@ impl<'a> Replay<'a> {
         }
         // Rows that an earlier opening took in must fit again; where the budget is smaller now, the next flush mends it.
         let bytes = record.rows.iter().map(bytes_at_most).sum();
-        let grant = self.budget.grant(bytes, "rows of the log").ok();
-        if let Some(next) = commit::apply(&self.view, record, raw.sequence, self.budget, grant)? {
+        let mut grant = self.budget.grant(bytes, "rows of the log").ok();
+        if let Some(next) =
+            commit::apply(&self.view, record, raw.sequence, self.budget, grant.as_mut())?
+        {
             self.view = next;
         }
         Ok(())

@@ -166,7 +166,11 @@ impl Search<'_> {
             Ok(Some(reader.select(&self.plan().tags)?.iter().collect()))
         };
         let infos: Vec<_> = touched.iter().map(|segment| segment.info().as_ref()).collect();
-        builder.add_segments(&infos, &open, &select, self.named.as_ref().map(Vec::len))
+        let mut grant = self.scan.new_grant();
+        let mut has_room = |bytes: usize| grant.resize(bytes.saturating_mul(2)).map(|()| true);
+        let known = self.named.as_ref().map(Vec::len);
+        builder.add_segments(&infos, &open, &select, known, &mut has_room)?;
+        Ok(())
     }
 
     /// Keeps the candidates that are what is asked for, and looks behind the others.

@@ -218,6 +218,11 @@ impl Scan {
         self.memory.batch_bytes()
     }
 
+    /// A grant of nothing, beside the scan's own.
+    pub(super) fn new_grant(&self) -> ReadGrant {
+        self.memory.grant()
+    }
+
     /// Takes a grant for `bytes` beside the lists of series: what the caller has gathered.
     ///
     /// # Errors

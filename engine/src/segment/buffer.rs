@@ -7,6 +7,9 @@ use crate::model::{Column, ColumnData, FieldType, RowChunk};
 
 use super::last_rows::clear;
 
+/// What a byte of text counts against the bound: of a page readers decode all texts, of other columns only the rows they want.
+const TEXT_WEIGHT: usize = 8;
+
 /// At most 65,536 rows, fewer where they pass the bound on bytes.
 pub(crate) struct Buffer {
     /// Time, incarnation, counter, and the fields.
@@ -67,7 +70,7 @@ impl Buffer {
                 (Some(from), Some(to)) => to.saturating_sub(*from) as usize,
                 _ => 0,
             };
-            count * row_bytes + texts.iter().map(text).sum::<usize>()
+            count * row_bytes + TEXT_WEIGHT * texts.iter().map(text).sum::<usize>()
         };
         let left = self.bytes_max.saturating_sub(self.bytes);
         let (mut from, mut to) = if size(most) < left { (most, most) } else { (1, most) };

@@ -136,8 +136,8 @@ impl SegmentReader {
             let more = (end - at) * row_bytes + text;
             if bytes + more > bytes_max {
                 if at == first {
-                    // A part of a page: its texts are decoded all.
-                    let room = bytes_max.saturating_sub(text) / row_bytes.max(1);
+                    // A part of a page. Its texts are decoded all, so that few rows of it cost as much as many.
+                    let room = bytes_max.saturating_sub(text).max(bytes_max / 2) / row_bytes.max(1);
                     let count = room.clamp(1, end - at);
                     (at, bytes) = (at + count, count * row_bytes + text);
                 }

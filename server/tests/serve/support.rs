@@ -13,17 +13,17 @@ use chronolith_client::v1::{
 use chronolith_client::{Answer, Client, ScanRequest};
 use tokio::runtime::Runtime;
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chronolith");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_chronolith");
 
 /// A running server; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub grpc: String,
     pub http: String,
 }
 
 /// The program, without the caller's environment of databases.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHRONOLITH_")) {
         command.env_remove(name);
@@ -33,11 +33,11 @@ pub fn program() -> Command {
 }
 
 impl Server {
-    pub fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         Self::start_with(dir, &["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
     }
 
-    pub fn start_with(dir: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start_with(dir: &Path, args: &[&str]) -> Self {
         let mut command = program();
         command.arg("serve").arg("--data").arg(dir).args(args);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -52,28 +52,28 @@ impl Server {
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    pub fn wait(mut self) -> i32 {
+    pub(crate) fn wait(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
     /// Kilobytes of memory in use.
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    pub fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let address = self.http.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -84,7 +84,7 @@ impl Server {
         (code, text.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
-    pub fn ctl(&self, args: &[&str]) -> Output {
+    pub(crate) fn ctl(&self, args: &[&str]) -> Output {
         program().args(args).env("CHRONOLITH_URL", &self.grpc).output().unwrap()
     }
 }
@@ -96,17 +96,17 @@ impl Drop for Server {
     }
 }
 
-pub fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// A port that is free now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Rows of table `t`: tag `s`, field `x`; time and value count from `first`.
-pub fn rows(first: i64, count: i64) -> TableRows {
+pub(crate) fn rows(first: i64, count: i64) -> TableRows {
     let field = PackedField {
         name: "x".into(),
         values: Some(packed_field::Values::I64(packed_field::I64 {
@@ -124,7 +124,7 @@ pub fn rows(first: i64, count: i64) -> TableRows {
     }
 }
 
-pub fn request(rows: TableRows) -> WriteRequest {
+pub(crate) fn request(rows: TableRows) -> WriteRequest {
     WriteRequest { tables: vec![rows], ..WriteRequest::default() }
 }
 
@@ -146,6 +146,6 @@ pub async fn column_x(answer: Answer) -> Vec<i64> {
     values
 }
 
-pub fn scan(table: &str) -> ScanRequest {
+pub(crate) fn scan(table: &str) -> ScanRequest {
     ScanRequest { table: table.into(), ..v1::ScanRequest::default() }
 }

@@ -1,17 +1,16 @@
 use super::*;
-use std::cell::RefCell;
 use std::fs;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
+struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Shared {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(buf)
+        self.0.lock().unwrap().write(buf)
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().extend_from_slice(b"<flushed>");
+        self.0.lock().unwrap().extend_from_slice(b"<flushed>");
         Ok(())
     }
 }
@@ -104,6 +103,6 @@ fn without_a_file_the_writer_is_used_and_flushed() {
         let mut output = Output::open(path, Box::new(shared.clone())).unwrap();
         output.write_all(b"rows").unwrap();
         output.finish().unwrap();
-        assert_eq!(*shared.0.borrow(), b"rows<flushed>");
+        assert_eq!(*shared.0.lock().unwrap(), b"rows<flushed>");
     }
 }
