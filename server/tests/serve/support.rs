@@ -129,14 +129,14 @@ pub(crate) fn request(rows: TableRows) -> WriteRequest {
 }
 
 /// The values of `x`, sorted.
-pub async fn values(client: &Client) -> Vec<i64> {
+pub(crate) async fn values(client: &Client) -> Vec<i64> {
     let answer = client.scan(scan("t")).await.unwrap();
     let mut values = column_x(answer).await;
     values.sort_unstable();
     values
 }
 
-pub async fn column_x(answer: Answer) -> Vec<i64> {
+pub(crate) async fn column_x(answer: Answer) -> Vec<i64> {
     use arrow::array::AsArray;
     let mut values = Vec::new();
     for batch in answer.collect().await.unwrap() {

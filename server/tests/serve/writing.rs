@@ -36,7 +36,7 @@ fn arrow_rows() -> RecordBatch {
     .unwrap()
 }
 
-pub fn arrow_request(batch: &RecordBatch) -> TableRows {
+pub(crate) fn arrow_request(batch: &RecordBatch) -> TableRows {
     let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
     writer.write(batch).unwrap();
     writer.finish().unwrap();

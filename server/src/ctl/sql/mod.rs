@@ -135,9 +135,9 @@ impl Connection {
             Self::Here(local) => return local.execute(sql, format, limit, out),
             Self::Server(remote, time_zone) => (remote, time_zone),
         };
-        let (schema, affected, batches) = remote.sql(sql, time_zone)?;
+        let (schema, affected, mut batches) = remote.sql(sql, time_zone)?;
         if schema.fields().is_empty() {
-            batches.map(|batch| batch.map(|_| ())).collect::<CtlResult<()>>()?;
+            batches.try_for_each(|batch| batch.map(|_| ()))?;
             affected.iter().for_each(|count| remark(&format!("{count} rows")));
             return Ok(0);
         }
