@@ -3,7 +3,9 @@
 use chronolith_codec::TextBuf;
 
 use super::*;
-use crate::model::{Column, ColumnData, FieldColumn, FieldType, TableRows, TagColumn, TagValues};
+use crate::model::{
+    Column, ColumnData, FieldColumn, FieldType, OnPressure, TableRows, TagColumn, TagValues,
+};
 use crate::read::{AggregateFunction, AggregateRequest, Bucket};
 
 const LIMIT_BYTES: usize = 8 << 20;
@@ -141,4 +143,63 @@ fn reads_that_take_all_memory_are_refused_and_stop_no_write() {
     assert_eq!(count(&db, "t"), 120_000);
     assert_eq!(db.stats().memory_used_bytes, 0);
     db.close().unwrap();
+}
+
+/// One series with long texts, in batches of 100 rows whose times lie between those of other flushes.
+fn long_texts(first: i64, len: usize) -> Batch {
+    let mut builder = RowBuilder::new("texts").create_if_missing(table(MergeMode::Append));
+    for at in 0..100 {
+        // Digits that no encoding makes short.
+        let mut state = (first + at).unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut text = String::new();
+        while text.len() < len {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(&format!("{:x}", state >> 20));
+        }
+        builder.push(at * 16 + first, &[("symbol", "A")], &[("text", Value::Utf8(text.into()))]);
+    }
+    Batch::new().with(builder.build().unwrap())
+}
+
+#[test]
+fn overlapping_segments_of_long_texts_are_read_and_merged() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(Options { background: false, ..options(&vfs, 1) }).unwrap();
+    for flush in 0..8 {
+        for batch in 0..3 {
+            db.write(long_texts(flush + batch * 1_600, 3_200)).unwrap();
+        }
+        db.flush().unwrap();
+        assert_eq!(count(&db, "texts"), (u64::try_from(flush).unwrap() + 1) * 300);
+    }
+    let report = db.compact().unwrap();
+    assert_eq!((report.segments_before, report.segments_after), (8, 1));
+    assert_eq!(count(&db, "texts"), 2_400);
+    assert_eq!(db.stats().memory_used_bytes, 0);
+}
+
+#[test]
+fn new_series_ask_for_a_flush_before_memory_is_full() {
+    let vfs = SimVfs::new(1);
+    let db = Db::open(Options { background: false, ..options(&vfs, 1) }).unwrap();
+    let mut refused = 0;
+    let mut asked = false;
+    for batch in 0..400 {
+        let mut builder = RowBuilder::new("ticks").create_if_missing(table(MergeMode::Append));
+        for at in 0..500 {
+            let symbol = format!("symbol {batch} {at}");
+            builder.push(batch, &[("symbol", &symbol)], &[("price", Value::F64(1.0))]);
+        }
+        let batch = Batch::new().with(builder.build().unwrap()).on_pressure(OnPressure::Refuse);
+        match db.submit(batch) {
+            Ok(ticket) => drop(ticket.wait().unwrap()),
+            Err(_) => refused += 1,
+        }
+        asked = db.inner.maintenance.pipeline.wants_flush();
+        if asked {
+            break;
+        }
+    }
+    assert!(asked, "no flush was asked for");
+    assert_eq!(refused, 0);
 }
