@@ -156,7 +156,7 @@ fn long_texts(first: i64, len: usize) -> Batch {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             text.push_str(&format!("{:x}", state >> 20));
         }
-        builder.push(at * 16 + first, &[("symbol", "A")], &[("text", Value::Utf8(text.into()))]);
+        builder.push(at * 16 + first, &[("symbol", "A")], &[("text", Value::Utf8(text))]);
     }
     Batch::new().with(builder.build().unwrap())
 }
