@@ -1,5 +1,5 @@
 //! The server's settings, with units: defaults, then the file, then the environment, then flags.
-//! A key that is not known is refused with its line. Every key K is also read from CHRONOLITH_<K>.
+//! A key that is not known is refused with its line. Every key K is also read from `CHRONOLITH_<K>`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
