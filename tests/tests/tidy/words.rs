@@ -155,8 +155,13 @@ mod tests {
                 assert!(problems[0].starts_with("a.md:2: "));
             }
         }
-        let clean = "a/root/b ../home/x ~/work/ $HOME/work/ ${A}/home/ /var/lib/x /tmp/x /rooted";
-        assert_eq!(check_machine_paths("a.md", clean), [""; 0]);
+        for machine in MACHINE_PATHS {
+            for before in ["a", "..", "~", "$HOME", "${A}"] {
+                let text = format!("{before}/{machine}x");
+                assert_eq!(check_machine_paths("a.md", &text), [""; 0], "{text}");
+            }
+        }
+        assert_eq!(check_machine_paths("a.md", "/var/lib/x /tmp/x /rooted"), [""; 0]);
     }
 
     #[test]
