@@ -16,7 +16,7 @@ use crate::model::{
     ColumnId, FieldDef, FieldType, MergeMode, RowChunk, Sequence, SeriesKey, TimeRange,
 };
 use crate::segment::SegmentReader;
-use crate::snapshot::{Snapshot, expired};
+use crate::snapshot::Snapshot;
 use crate::tombstone::Tombstone;
 
 /// Rows at which a batch is handed on.
@@ -143,10 +143,6 @@ impl Scan {
             if !plan.range.touches(info.min_time, info.max_time) {
                 stats.count_segment(true);
                 continue;
-            }
-            if info.tombstones_through > through {
-                // Compaction folded versions that this snapshot would have to tell apart.
-                return Err(expired(through, info.tombstones_through, &plan.schema.name));
             }
             if info.min_sequence > through {
                 stats.count_segment(true);
