@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::{Result, ScalarValue, Statistics};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -14,6 +13,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF,
     SetMonotonicity, Signature, StatisticsArgs,
 };
+
+use super::groups::{nulls_of, passing};
 
 /// The one NaN of answers.
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
@@ -256,13 +257,12 @@ impl GroupsAccumulator for Groups {
         self.set.resize(total_num_groups, false);
         let Some(values) = values.first() else { return Ok(()) };
         let values = values.as_primitive::<Float64Type>();
-        for (row, (new, group)) in values.iter().zip(group_indices).enumerate() {
-            let passes = opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            let (Some(new), true) = (new, passes) else { continue };
-            if let (Some(old), Some(set)) = (self.values.get_mut(*group), self.set.get_mut(*group))
-                && (!*set || better(self.is_least, new, *old))
+        for (row, group) in passing(values, group_indices, opt_filter) {
+            if let (Some(old), Some(set), Some(new)) =
+                (self.values.get_mut(group), self.set.get_mut(group), values.values().get(row))
+                && (!*set || better(self.is_least, *new, *old))
             {
-                (*old, *set) = (canonical(new), true);
+                (*old, *set) = (canonical(*new), true);
             }
         }
         Ok(())
@@ -279,8 +279,7 @@ impl GroupsAccumulator for Groups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let values = emit_to.take_needed(&mut self.values);
-        let nulls = NullBuffer::from(emit_to.take_needed(&mut self.set));
-        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls_of(&mut self.set, emit_to);
         Ok(Arc::new(Float64Array::new(values.into(), nulls)))
     }
 

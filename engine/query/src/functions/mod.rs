@@ -1,6 +1,7 @@
 //! The functions that users of time series expect, and the template of every statement's state: functions, rules, options.
 
 mod extreme;
+mod groups;
 mod keys;
 mod ohlc;
 mod pick;

@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
+use super::groups::nulls_of;
 use super::keys::{Key, Keys, NUMBER_KEY, key_type, ordered_type};
 use crate::error::SqlError;
 
@@ -307,8 +308,7 @@ impl<T: ArrowPrimitiveType> Groups<T> {
     fn take(&mut self, emit: EmitTo) -> (PrimitiveArray<T>, Vec<i128>, Option<NullBuffer>) {
         let values = emit.take_needed(&mut self.values);
         let keys = emit.take_needed(&mut self.keys);
-        let nulls = NullBuffer::from(emit.take_needed(&mut self.set));
-        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls_of(&mut self.set, emit);
         let array = PrimitiveArray::<T>::new(values.into(), nulls.clone());
         (array.with_data_type(self.data_type.clone()), keys, nulls)
     }

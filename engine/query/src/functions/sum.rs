@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
 
+use super::groups::{nulls_of, passing};
 use super::keys::NUMBER_KEY;
 use crate::error::SqlError;
 
@@ -285,8 +286,7 @@ struct ExactGroups {
 impl ExactGroups {
     fn take(&mut self, emit: EmitTo) -> (Vec<i128>, Option<NullBuffer>) {
         let sums = emit.take_needed(&mut self.sums);
-        let nulls = NullBuffer::from(emit.take_needed(&mut self.set));
-        (sums, Some(nulls).filter(|nulls| nulls.null_count() > 0))
+        (sums, nulls_of(&mut self.set, emit))
     }
 }
 
@@ -361,18 +361,6 @@ impl GroupsAccumulator for ExactGroups {
     fn size(&self) -> usize {
         self.sums.capacity() * 16 + self.set.capacity()
     }
-}
-
-/// Rows that are not NULL and pass the filter, with their groups.
-fn passing<'a>(
-    values: &'a dyn Array,
-    groups: &'a [usize],
-    filter: Option<&'a BooleanArray>,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
-    groups.iter().copied().enumerate().filter(move |(row, _)| {
-        values.is_valid(*row)
-            && filter.is_none_or(|filter| filter.is_valid(*row) && filter.value(*row))
-    })
 }
 
 /// The values, NULL where the filter leaves them out.
@@ -499,8 +487,7 @@ struct FloatGroups {
 impl FloatGroups {
     fn take(&mut self, emit: EmitTo) -> (Vec<Compensated>, Option<NullBuffer>) {
         let sums = emit.take_needed(&mut self.sums);
-        let nulls = NullBuffer::from(emit.take_needed(&mut self.set));
-        (sums, Some(nulls).filter(|nulls| nulls.null_count() > 0))
+        (sums, nulls_of(&mut self.set, emit))
     }
 
     fn resize(&mut self, count: usize) {
