@@ -7,12 +7,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chronolith_engine::db::Db;
-use chronolith_engine::model::Sequence;
 use chronolith_engine::read::{Aggregation, Scan};
 use chronolith_engine::snapshot::Snapshot;
 use chronolith_engine::{Error, Result as EngineResult};
 use chronolith_proto::v1::query_service_server::QueryService;
 use chronolith_proto::{STATEMENT_BYTES_MAX, v1};
+use chronolith_query::SnapshotId;
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -263,10 +263,10 @@ fn snapshot(db: &Db, at: Option<v1::ReadAt>) -> Result<Snapshot, Failed> {
         None => Ok(db.snapshot()),
         Some(v1::read_at::At::TimeNs(time_ns)) => Ok(db.snapshot_as_of(time_ns)?),
         Some(v1::read_at::At::SnapshotId(id)) => {
-            let Some((database, sequence)) = parse_snapshot_id(&id) else {
+            let Some(SnapshotId { database_id, sequence }) = SnapshotId::from_bytes(&id) else {
                 return Err(status::invalid("the snapshot id is none").into());
             };
-            if database != db.database_id() {
+            if database_id != db.database_id() {
                 return Err(status::invalid("the snapshot id is of another database").into());
             }
             Ok(db.snapshot_at(sequence)?)
@@ -274,27 +274,10 @@ fn snapshot(db: &Db, at: Option<v1::ReadAt>) -> Result<Snapshot, Failed> {
     }
 }
 
-/// A version, the database's id, incarnation and counter, little-endian.
-fn snapshot_id(database_id: u128, sequence: Sequence) -> Vec<u8> {
-    let mut bytes = vec![0];
-    bytes.extend_from_slice(&database_id.to_le_bytes());
-    bytes.extend_from_slice(&sequence.incarnation.to_le_bytes());
-    bytes.extend_from_slice(&sequence.counter.to_le_bytes());
-    bytes
-}
-
-fn parse_snapshot_id(bytes: &[u8]) -> Option<(u128, Sequence)> {
-    let (version, rest) = bytes.split_first()?;
-    let (database_id, rest) = rest.split_first_chunk()?;
-    let (incarnation, rest) = rest.split_first_chunk()?;
-    let counter = u64::from_le_bytes(rest.try_into().ok()?);
-    let sequence = Sequence { incarnation: u32::from_le_bytes(*incarnation), counter };
-    (*version == 0).then_some((u128::from_le_bytes(*database_id), sequence))
-}
-
 fn header(db: &Db, snapshot: &Snapshot) -> v1::QueryHeader {
+    let id = SnapshotId { database_id: db.database_id(), sequence: snapshot.sequence() };
     v1::QueryHeader {
-        snapshot_id: snapshot_id(db.database_id(), snapshot.sequence()),
+        snapshot_id: id.to_bytes(),
         sequence: Some(convert::sequence(snapshot.sequence())),
         durable_sequence: Some(convert::sequence(snapshot.durable_sequence())),
         affected_rows: None,
@@ -403,22 +386,5 @@ impl QueryService for Query {
         let deadline = deadline_of(&request, self.shared.limits.query_time);
         let request = request.into_inner();
         self.begin(deadline, move |db| begin_latest(db, request)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn snapshot_ids_read_back_and_other_bytes_are_none() {
-        let sequence = Sequence { incarnation: 3, counter: u64::MAX - 1 };
-        let id = snapshot_id(u128::MAX / 7, sequence);
-        assert_eq!(parse_snapshot_id(&id), Some((u128::MAX / 7, sequence)));
-        assert_eq!(parse_snapshot_id(&id[1..]), None);
-        assert_eq!(parse_snapshot_id(&[]), None);
-        let mut other = id;
-        other[0] = 9;
-        assert_eq!(parse_snapshot_id(&other), None);
     }
 }

@@ -226,7 +226,8 @@ impl Local {
 }
 
 fn session(db: Db) -> CtlResult<Session> {
-    let options = SqlOptions { read_files: true, ..SqlOptions::default() };
+    let budget = Some(db.reads_budget());
+    let options = SqlOptions { read_files: true, budget, ..SqlOptions::default() };
     Ok(SqlEngine::new(db, options).map_err(|error| shown("", error))?.session())
 }
 
