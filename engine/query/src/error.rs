@@ -189,9 +189,7 @@ impl From<DataFusionError> for SqlError {
                 Self::invalid(format!("not supported: {}", lower(&text)))
             }
             DataFusionError::Execution(text) => of_execution(&text),
-            DataFusionError::ResourcesExhausted(text) => {
-                Self::new(SqlErrorKind::Memory, lower(&text))
-            }
+            DataFusionError::ResourcesExhausted(text) => of_exhaustion(&text),
             other => Self::internal(lower(&other.strip_backtrace())),
         }
     }
@@ -216,6 +214,21 @@ fn of_external(inner: Box<dyn std::error::Error + Send + Sync>) -> SqlError {
     }
 }
 
+/// Operators that would go on on disk say what they were about, and that there is no disk: nothing is spilled.
+fn of_exhaustion(text: &str) -> SqlError {
+    let doing = text
+        .strip_prefix("Memory Exhausted while ")
+        .and_then(|rest| rest.strip_suffix(" (DiskManager is disabled)"));
+    let told = doing.map(|doing| {
+        format!(
+            "{} needs more memory than the query may have, or than is left: narrow the times, ask for fewer columns or \
+             for groups, order as the table lies (tags, then time), or raise the limit",
+            lower(doing)
+        )
+    });
+    SqlError::new(SqlErrorKind::Memory, told.unwrap_or_else(|| lower(text)))
+}
+
 /// An error that several streams share cannot be taken apart: what matters is found by looking.
 fn of_shared(error: &DataFusionError) -> SqlError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -224,7 +237,7 @@ fn of_shared(error: &DataFusionError) -> SqlError {
             return found.clone();
         }
         if let Some(DataFusionError::ResourcesExhausted(text)) = one.downcast_ref() {
-            return SqlError::new(SqlErrorKind::Memory, lower(text));
+            return of_exhaustion(text);
         }
         if let Some(DataFusionError::Execution(text)) = one.downcast_ref() {
             return of_execution(text);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chronolith_engine::Db;
 use chronolith_engine::snapshot::Snapshot;
@@ -170,9 +170,9 @@ impl Run {
     /// # Errors
     /// Those of planning.
     pub async fn query(self: &Arc<Self>, plan: LogicalPlan) -> Result<Answer> {
-        // The plan's own schema: that of the operators may know more of the data than the statement says.
-        let schema = SchemaRef::clone(plan.schema().inner());
+        let said = SchemaRef::clone(plan.schema().inner());
         let stream = self.stream(plan).await?;
+        let schema = shown(&said, &stream.schema());
         let stream = self.forward(stream, &schema)?;
         Ok(Answer::new(schema, self.engine.database_id(), &self.snapshot, None, stream))
     }
@@ -229,6 +229,17 @@ impl Run {
         let state = Forward { receiver, task: Some(task), run };
         Ok(futures::stream::unfold(state, Forward::next).boxed())
     }
+}
+
+/// The schema of an answer: what the statement said, for what its operators know beside comes of the data at hand, such as
+/// that a column has no NULL. Types are those of the operators: what the statement's text adds is coerced while it is planned.
+fn shown(said: &Schema, found: &Schema) -> SchemaRef {
+    let fields = said.fields().iter().zip(found.fields());
+    let fields = fields.map(|(said, found)| {
+        let may_lack = said.is_nullable() || found.is_nullable();
+        Field::clone(said).with_data_type(found.data_type().clone()).with_nullable(may_lack)
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), said.metadata().clone()))
 }
 
 /// A query's batches on their way to the reader.

@@ -110,7 +110,8 @@ impl EngineSource {
         Some(Arc::new(Column::new(name, at)))
     }
 
-    /// The order that holds, as far as the columns are given: tags in sort order, then time. Absent tags come first.
+    /// The order that holds, as far as the columns are given: tags in sort order, then time, then commits, whose counter never
+    /// begins anew. Absent tags come first.
     fn ordering(&self) -> Vec<PhysicalSortExpr> {
         let mut ordering = Vec::new();
         let tags = self.spec.table.tags.iter().enumerate();
@@ -121,8 +122,9 @@ impl EngineSource {
             let Some(expr) = self.column(Output::Tag(position)) else { return ordering };
             ordering.push(PhysicalSortExpr::new_default(expr).asc().nulls_first());
         }
-        if let Some(time) = self.column(Output::Time) {
-            ordering.push(PhysicalSortExpr::new_default(time).asc());
+        for output in [Output::Time, Output::Sequence] {
+            let Some(expr) = self.column(output) else { return ordering };
+            ordering.push(PhysicalSortExpr::new_default(expr).asc());
         }
         ordering
     }

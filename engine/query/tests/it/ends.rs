@@ -66,6 +66,7 @@ fn a_query_beyond_its_memory_fails_alone() {
     let error = run(&small, sql).unwrap_err();
     assert_eq!(error.kind, SqlErrorKind::Memory, "{error}");
     assert!(error.message.contains("1048576 bytes"), "{error}");
+    assert!(!error.message.contains("DiskManager"), "{error}");
     assert_eq!(
         run(&base.session(), sql).unwrap().iter().map(|one| one.num_rows()).sum::<usize>(),
         20_000

@@ -282,3 +282,16 @@ fn least_and_greatest_leave_nan_out() {
         ["NaN", "5.0", "5.0", "0.0", "0.0"]
     );
 }
+
+#[test]
+fn unsigned_and_signed_integers_are_added_exactly() {
+    let base = Base::new();
+    base.create("t", &[], &[("u", FieldType::U64)], MergeMode::Append);
+    base.write(RowBuilder::new("t").row(1, &[], &[("u", Value::U64(u64::MAX))]));
+    let sql = "SELECT u + 1, u - 1, u * 2, _seq + 1 > 0 FROM t";
+    assert_eq!(
+        base.rows(sql),
+        ["18446744073709551616|18446744073709551614|36893488147419103230|true"]
+    );
+    assert_eq!(base.rows("SELECT CAST(1 AS BIGINT UNSIGNED) + 1"), ["2"]);
+}

@@ -86,6 +86,7 @@ fn the_order_of_a_table_needs_no_sort() {
         "SELECT symbol, time FROM ticks WHERE venue = 'X' ORDER BY symbol, time",
         "SELECT time, price FROM ticks WHERE symbol = 'S001' AND venue = 'X' ORDER BY time",
         "SELECT symbol, venue FROM ticks WHERE venue IS NOT NULL ORDER BY symbol, venue",
+        "SELECT symbol, time, _seq FROM ticks WHERE venue = 'X' ORDER BY symbol, time, _seq",
     ] {
         let plan = base.plan(sql);
         assert!(!plan.contains("SortExec"), "{sql}: {plan}");
@@ -98,6 +99,33 @@ fn the_order_of_a_table_needs_no_sort() {
     assert_eq!(got.len(), 360);
     // Text order of the lines is the order asked for: times have one width, and no symbol has two venues.
     assert_eq!(got, sorted);
+}
+
+#[test]
+fn rows_of_one_time_are_in_the_order_of_their_commits() {
+    let base = Base::new();
+    base.create("t", &["symbol"], &[("x", FieldType::I64)], MergeMode::Append);
+    for round in 0..6 {
+        let mut rows = RowBuilder::new("t");
+        for row in 0..60 {
+            let symbol = ["A", "B", "C"][row % 3];
+            rows.push(row as i64 / 3, &[("symbol", symbol)], &[("x", Value::I64(round))]);
+        }
+        base.write(rows);
+        if round % 2 == 1 {
+            base.db.flush().unwrap();
+        }
+    }
+    let sql = "SELECT symbol, CAST(time AS BIGINT) + 1000000000, _seq + 1000 FROM t ORDER BY symbol, time, _seq";
+    for compacted in [false, true] {
+        if compacted {
+            base.db.compact().unwrap();
+        }
+        assert!(!base.plan(sql).contains("SortExec"), "{}", base.plan(sql));
+        let rows = base.rows(sql);
+        assert_eq!(rows.len(), 6 * 3 * 20);
+        assert!(rows.is_sorted());
+    }
 }
 
 #[test]
