@@ -3,3 +3,5 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 pub mod probe;
+pub mod served;
+pub mod ticks;
