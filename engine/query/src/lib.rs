@@ -5,6 +5,7 @@ mod catalog;
 pub mod control;
 pub mod convert;
 pub mod error;
+mod files;
 pub mod format;
 pub mod functions;
 pub mod identifier;

@@ -137,7 +137,8 @@ impl Functions for Registry<'_> {
 async fn plan(run: &Run, mut query: Box<Query>) -> Result<LogicalPlan> {
     let state = run.context().state();
     let registry = Registry(&state);
-    let known = Known { catalog: run.snapshot().catalog(), functions: &registry };
+    let known =
+        Known { catalog: run.snapshot().catalog(), functions: &registry, files: run.files() };
     bind::bind_query(&mut query, known)?;
     let zone = time_text::zone(run.time_zone())?;
     let plan = run.plan(Planned::Statement(Box::new(ast::Statement::Query(query)))).await?;
