@@ -11,6 +11,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::common::Result as DataFusionResult;
 
 use crate::control::Control;
+use crate::files::{FILES, FileTables};
 use crate::session::SqlEngine;
 use crate::system;
 use crate::table::EngineTable;
@@ -30,12 +31,13 @@ struct EngineCatalog {
 }
 
 impl EngineCatalogs {
-    /// What `snapshot` holds.
+    /// What `snapshot` holds, and the files that the statement reads.
     pub(crate) fn new(
         engine: &SqlEngine,
         snapshot: &Snapshot,
         control: &Arc<Control>,
         with_sequence: &Arc<AtomicBool>,
+        files: &Arc<FileTables>,
     ) -> Self {
         let public = EngineSchema {
             snapshot: snapshot.clone(),
@@ -45,6 +47,7 @@ impl EngineCatalogs {
         let mut schemas: BTreeMap<_, Arc<dyn SchemaProvider>> =
             system::schemas(engine, snapshot).into_iter().collect();
         schemas.insert(PUBLIC, Arc::new(public));
+        schemas.insert(FILES, Arc::clone(files) as _);
         Self(Arc::new(EngineCatalog { schemas }))
     }
 }

@@ -24,6 +24,7 @@ use crate::answer::{Answer, AnswerStream};
 use crate::catalog::{CATALOG, EngineCatalogs};
 use crate::control::Control;
 use crate::error::{Result, SqlError};
+use crate::files::FileTables;
 use crate::memory::QueryPool;
 use crate::session::{Session, SqlEngine, Zone};
 use crate::watch::watched;
@@ -44,6 +45,8 @@ pub struct Run {
     timer: Option<AbortHandle>,
     /// Whether tables show their rows' commit counters.
     with_sequence: Arc<AtomicBool>,
+    /// The files that the statement reads.
+    files: Arc<FileTables>,
 }
 
 impl Drop for Run {
@@ -75,7 +78,8 @@ impl Run {
         let timer = timer.transpose()?;
         let pool = QueryPool::new(engine.options().budget.as_ref(), session.memory_bytes);
         let with_sequence = Arc::new(AtomicBool::new(false));
-        let catalogs = EngineCatalogs::new(&engine, &snapshot, &control, &with_sequence);
+        let files = FileTables::new(engine.options().read_files);
+        let catalogs = EngineCatalogs::new(&engine, &snapshot, &control, &with_sequence, &files);
         let context = context(session, catalogs, &pool)?;
         let (time_zone, zone) = (session.time_zone.name(), session.time_zone.share());
         Ok(Arc::new(Self {
@@ -88,6 +92,7 @@ impl Run {
             pool,
             timer,
             with_sequence,
+            files,
         }))
     }
 
@@ -120,6 +125,11 @@ impl Run {
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The files that the statement reads.
+    pub(crate) fn files(&self) -> &FileTables {
+        &self.files
     }
 
     /// The session's time zone.

@@ -68,6 +68,9 @@ pub enum CtlError {
     /// The request contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// A file is not what was written.
+    #[error("{0}")]
+    Corrupt(String),
     /// Verification found damage, which was printed.
     #[error("{0} damaged part(s) found; restore the named files from a backup")]
     Damaged(usize),
@@ -131,7 +134,7 @@ impl CtlError {
             Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
-            Self::Damaged(_) | Self::Incomplete => 5,
+            Self::Corrupt(_) | Self::Damaged(_) | Self::Incomplete => 5,
             Self::Output(OutputError::Directory { .. }) => 2,
             Self::Output(_) | Self::Write { .. } => 6,
             Self::Sql { error, .. } => sql_code(error.kind),

@@ -8,12 +8,14 @@ mod create;
 mod delete;
 mod describe;
 mod drop;
+mod dump;
 mod error;
 mod export;
 mod flush;
 mod import;
 mod json;
 mod latest;
+mod load;
 mod open;
 mod place;
 mod quickstart;
@@ -56,6 +58,8 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Import(Box<import::ImportArgs>),
     Export(export::ExportArgs),
+    Dump(dump::DumpArgs),
+    Load(load::LoadArgs),
     Sql(Box<sql::SqlArgs>),
     Bars(bars::BarsArgs),
     Latest(latest::LatestArgs),
@@ -94,6 +98,8 @@ fn run(command: Command) -> CtlResult<()> {
         Command::QuickstartWriter(args) => quickstart::run_writer(&args),
         Command::Import(args) => import::run(*args),
         Command::Export(args) => export::run(&args),
+        Command::Dump(args) => dump::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Bars(args) => bars::run(&args),
         Command::Latest(args) => latest::run(&args),

@@ -55,6 +55,23 @@ fn statements_write_and_errors_point() {
 }
 
 #[test]
+fn files_are_read_as_tables() {
+    let place = place();
+    place.file("more.csv", "time,sym,price\n1970-01-01T01:00:00Z,c,7.5\n");
+    place.run(&["sql", "--format", "parquet", "-o", "t.parquet", "SELECT * FROM t"]).ok();
+    let csv = |sql: &str| place.run(&["sql", "--format", "csv", sql]).ok();
+    assert_eq!(
+        csv("SELECT sym, price FROM read_csv('m*.csv') WHERE price = 7.5"),
+        "sym,price\nc,7.5\n"
+    );
+    csv("CREATE TABLE u AS SELECT * FROM read_parquet('t.parquet')");
+    assert_eq!(place.words("export --table u").ok(), place.export());
+    csv("INSERT INTO u SELECT * FROM 'more.csv'");
+    assert!(place.words("export --table u").ok().ends_with("1970-01-01T01:00:00Z,c,7.5\n"));
+    place.run(&["sql", "SELECT * FROM\n'gone.csv'"]).fails(3, &["no file \"gone.csv\"", "^"]);
+}
+
+#[test]
 fn a_database_that_another_process_holds_is_told() {
     let place = place();
     let db = chronolith_engine::Db::open(chronolith_engine::Options::new(place.db())).unwrap();

@@ -30,7 +30,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// The name of a new table.
-fn new_name(name: &ObjectName) -> Result<String> {
+pub(super) fn new_name(name: &ObjectName) -> Result<String> {
     match identifier::parts(name).as_deref() {
         Some([ident]) => Ok(ident.value.clone()),
         Some([schema, ident]) if schema.value.eq_ignore_ascii_case("public") => {

@@ -299,9 +299,9 @@ fn split(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The statement that makes such a table.
+/// The statement that makes such a table, as `SHOW CREATE TABLE` gives it, without a semicolon.
 #[must_use]
-pub(crate) fn show_create(schema: &TableSchema) -> String {
+pub fn show_create(schema: &TableSchema) -> String {
     let mut lines = vec![format!("  {} TIMESTAMP", quote(TIME))];
     lines.extend(schema.tags.iter().map(|tag| format!("  {} TAG", quote(&tag.name))));
     let fields = schema.fields.iter();

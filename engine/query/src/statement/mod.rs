@@ -24,6 +24,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
+use chronolith_engine::model::TableOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -39,6 +40,7 @@ use crate::error::{Result, SqlError};
 use crate::run::Run;
 use crate::session::Writes;
 
+pub use ddl::show_create;
 pub(crate) use ddl::type_name;
 pub use text::caret;
 pub(crate) use text::split;
@@ -47,6 +49,19 @@ pub(crate) use text::split;
 #[must_use]
 pub fn writes(sql: &str) -> bool {
     parse::parse(sql).is_ok_and(|statement| statement.writes())
+}
+
+/// The table that a `CREATE TABLE` describes: its name, spelled as it is there, and its properties. Nothing is made.
+///
+/// # Errors
+/// `Syntax`; `Invalid` and `Refused` for another statement, and for `CREATE TABLE ... AS`.
+pub fn definition(sql: &str) -> Result<(String, TableOptions)> {
+    match parse::parse(sql)? {
+        Statement::CreateTable(create) if create.source.is_none() => {
+            Ok((change::new_name(&create.name)?, ddl::table_options(&create)?))
+        }
+        _ => Err(SqlError::invalid("CREATE TABLE with its columns is expected")),
+    }
 }
 
 /// Runs one statement.
@@ -122,7 +137,8 @@ impl Functions for Registry<'_> {
 async fn plan(run: &Run, mut query: Box<Query>) -> Result<LogicalPlan> {
     let state = run.context().state();
     let registry = Registry(&state);
-    let known = Known { catalog: run.snapshot().catalog(), functions: &registry };
+    let known =
+        Known { catalog: run.snapshot().catalog(), functions: &registry, files: run.files() };
     bind::bind_query(&mut query, known)?;
     let zone = time_text::zone(run.time_zone())?;
     let plan = run.plan(Planned::Statement(Box::new(ast::Statement::Query(query)))).await?;

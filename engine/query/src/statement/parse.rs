@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::bind::at;
+use super::bind::{at, file};
 use super::depth;
 use super::dialect::ChronolithDialect;
 use super::habits;
@@ -120,7 +120,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     } else if first == "SUMMARIZE" {
         summarize(&mut parser)
     } else {
-        parser.parse_statement().map_err(of_parser).and_then(allow)
+        parser.parse_statement().map_err(of_parser).and_then(|mut statement| {
+            file::locate(&mut statement, &tokens);
+            allow(statement)
+        })
     };
     let statement = parsed.map_err(&advice)?;
     while parser.consume_token(&Token::SemiColon) {}

@@ -6,6 +6,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod files;
 mod limits;
 mod round_trip;
 mod slt;

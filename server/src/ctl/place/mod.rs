@@ -2,6 +2,7 @@
 //! and do not know which.
 
 mod messages;
+mod moment;
 mod remote;
 mod rows;
 
@@ -16,6 +17,7 @@ use chronolith_engine::read::{AggregateBatch, AggregateRequest, ScanBatch, ScanR
 use chronolith_engine::{Db, Error};
 use clap::Args;
 
+pub(super) use self::moment::Moment;
 pub(super) use self::remote::Remote;
 use super::open::{self, DataArg, parse_size};
 use super::{CtlError, CtlResult};

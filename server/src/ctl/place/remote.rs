@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::AsArray;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chronolith_client::{Answer, Client, ClientError, Retry, v1};
 use chronolith_engine::db::{CompactReport, DeleteOutcome, Stats, VerifyReport};
 use chronolith_engine::model::{
-    Batch, FieldDef, ImportMark, ImportProgress, Predicate, TableOptions, TableSchema, TimeRange,
+    Batch, FieldDef, ImportMark, ImportProgress, Predicate, Sequence, TableOptions, TableSchema,
+    TimeRange,
 };
 use chronolith_engine::read::{AggregateBatch, AggregateRequest, ScanRequest};
 use tokio::runtime::Runtime;
@@ -60,6 +62,38 @@ impl Remote {
     pub(super) fn tables(&self) -> CtlResult<Vec<Arc<TableSchema>>> {
         let tables = self.call(self.client.list_tables())?;
         tables.iter().map(|table| messages::schema(table).map(Arc::new)).collect()
+    }
+
+    /// The present moment: the id under which it can be read, its place in commit order, and the names of its tables.
+    pub(super) fn moment(&self) -> CtlResult<(Vec<u8>, Sequence, Vec<String>)> {
+        let request =
+            v1::SqlRequest { statement: "SHOW TABLES".to_owned(), ..v1::SqlRequest::default() };
+        let answer = self.call(self.client.sql(request))?;
+        let header = answer.header().clone();
+        let mut names = Vec::new();
+        for batch in self.batches(answer) {
+            let batch = batch?;
+            let column = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
+            let column =
+                column.ok_or_else(|| CtlError::Failed("the server names no tables".to_owned()))?;
+            names.extend(column.iter().flatten().map(str::to_owned));
+        }
+        Ok((header.snapshot_id, messages::sequence(header.sequence), names))
+    }
+
+    /// Every field of a table that `schema` knows, as it was at a moment.
+    pub(super) fn scan_at(
+        &self,
+        schema: &TableSchema,
+        range: TimeRange,
+        moment: &[u8],
+    ) -> CtlResult<(SchemaRef, Batches<RecordBatch>)> {
+        let names: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+        let request = ScanRequest::new(&schema.name).columns(&names).range(range);
+        let at = v1::ReadAt { at: Some(v1::read_at::At::SnapshotId(moment.to_vec())) };
+        let request = v1::ScanRequest { at: Some(at), ..messages::scan_request(&request) };
+        let answer = self.call(self.client.scan(request))?;
+        Ok((Arc::clone(answer.schema()), Box::new(self.batches(answer))))
     }
 
     pub(super) fn stats(&self) -> CtlResult<Stats> {

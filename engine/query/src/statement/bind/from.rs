@@ -134,6 +134,9 @@ impl Binder<'_> {
             (sample.is_some(), SAMPLE),
         ];
         refused.into_iter().try_for_each(|(present, text)| refuse_if(present, text, &*name))?;
+        if let Some(columns) = self.file(name, args, alias)? {
+            return aliased(columns, alias.as_mut(), Vec::new());
+        }
         if let Some(TableFunctionArgs { args, settings }) = args {
             refuse_if(settings.is_some(), "SETTINGS are not supported", &*name)?;
             let function = self.table_function(name)?;

@@ -3,6 +3,7 @@
 //! parser adds does not compile until somebody has looked at it. The rule for names: docs/SQL.md, "Names".
 
 mod expression;
+pub(crate) mod file;
 mod from;
 mod query;
 mod scope;
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use self::scope::{Columns, Scope};
 use crate::convert::SEQUENCE;
 use crate::error::{Result, SqlError, SqlErrorKind, Unknown};
+use crate::files::FileTables;
 use crate::identifier::{self, Found};
 use crate::system;
 
@@ -47,6 +49,8 @@ pub(crate) struct Known<'a> {
     pub catalog: &'a Catalog,
     /// The functions.
     pub functions: &'a (dyn Functions + Sync),
+    /// The files that the statement reads.
+    pub files: &'a FileTables,
 }
 
 /// Makes the names of a query exact, and refuses what would not be planned as written.

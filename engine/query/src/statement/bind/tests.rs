@@ -45,7 +45,10 @@ fn bound(sql: &str) -> Result<String> {
     let mut parser = Parser::new(&ChronolithDialect).try_with_sql(sql).unwrap();
     let Statement::Query(mut query) = parser.parse_statement().unwrap() else { panic!("{sql}") };
     let catalog = catalog();
-    bind_query(&mut query, Known { catalog: &catalog, functions: &Some3 })?;
+    bind_query(
+        &mut query,
+        Known { catalog: &catalog, functions: &Some3, files: &FileTables::new(false) },
+    )?;
     Ok(query.to_string().replace('"', ""))
 }
 
@@ -155,7 +158,10 @@ fn what_would_have_no_effect_is_refused() {
         // What the dialect does not know is refused by the parser.
         let Ok(Statement::Query(mut query)) = parsed else { continue };
         let catalog = catalog();
-        let found = bind_query(&mut query, Known { catalog: &catalog, functions: &Some3 });
+        let found = bind_query(
+            &mut query,
+            Known { catalog: &catalog, functions: &Some3, files: &FileTables::new(false) },
+        );
         assert!(found.is_err(), "{sql}");
     }
 }
