@@ -25,4 +25,4 @@ pub use answer::{Answer, AnswerStream, SnapshotId};
 pub use control::CancelHandle;
 pub use error::{Result, SqlError, SqlErrorKind, Unknown};
 pub use session::{Session, SqlEngine, SqlOptions, Writes, statements};
-pub use statement::{caret, writes};
+pub use statement::{caret, writes, written_name};

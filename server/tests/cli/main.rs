@@ -14,6 +14,7 @@ mod bad_input;
 mod commands;
 mod importing;
 mod memory;
+mod prompt;
 mod quickstart;
 mod real_data;
 mod resume;

@@ -40,8 +40,8 @@ use crate::run::Run;
 use crate::session::Writes;
 
 pub(crate) use ddl::type_name;
-pub use text::caret;
 pub(crate) use text::split;
+pub use text::{caret, written_name};
 
 /// Whether the statement writes, so that it needs a database that is open for writing. Text that is no statement does not.
 #[must_use]
