@@ -1,5 +1,6 @@
 //! The server's settings, with units: defaults, then the file, then the environment, then flags.
-//! A key that is not known is refused with its line. Every key K is also read from `CHRONOLITH_<K>`.
+//! A key that is not known is refused with its line. Every key K is also read from `CHRONOLITH_<K>`, a key of a table
+//! from `CHRONOLITH_<TABLE>_<K>`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use chronolith_engine::model::OnPressure;
 use chronolith_proto::MESSAGE_BYTES_MAX;
 
 /// Where the gRPC interface listens by default.
@@ -46,10 +48,39 @@ pub struct Layer {
     pub query_seconds: Option<u32>,
     /// Seconds that calls have to end when the server shuts down.
     pub drain_seconds: Option<u32>,
+    /// The table `[write]`.
+    pub write: Option<WriteLayer>,
 }
 
-/// The keys of [`Layer`], as the environment knows them.
-const KEYS: [&str; 14] = [
+/// What the table `[write]` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteLayer {
+    /// What a write does while memory for rows is full.
+    pub on_pressure: Option<OnPressureText>,
+}
+
+/// What a write does while memory for rows is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPressureText {
+    /// It waits for memory, up to 30 s.
+    Wait,
+    /// It is refused at once.
+    Refuse,
+}
+
+impl From<OnPressureText> for OnPressure {
+    fn from(text: OnPressureText) -> Self {
+        match text {
+            OnPressureText::Wait => Self::Wait,
+            OnPressureText::Refuse => Self::Refuse,
+        }
+    }
+}
+
+/// The keys of [`Layer`], as the environment knows them; a key of a table stands behind its name and a dot.
+const KEYS: [&str; 15] = [
     "data",
     "grpc",
     "http",
@@ -64,6 +95,7 @@ const KEYS: [&str; 14] = [
     "read_threads",
     "query_seconds",
     "drain_seconds",
+    "write.on_pressure",
 ];
 
 /// A number of bytes.
@@ -160,12 +192,16 @@ impl Layer {
     pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut layer = Self::default();
         for key in KEYS {
-            let variable = format!("CHRONOLITH_{}", key.to_uppercase());
+            let variable = format!("CHRONOLITH_{}", key.replace('.', "_").to_uppercase());
             let Some(value) = get(&variable).filter(|value| !value.is_empty()) else { continue };
             let typed = value.parse().map(toml::Value::Integer);
             let typed = typed.or_else(|_| value.parse().map(toml::Value::Boolean));
             let typed = typed.unwrap_or_else(|_| toml::Value::String(value.clone()));
-            let one = toml::Table::from_iter([(key.to_owned(), typed)]);
+            let alone = |key: &str, value| toml::Table::from_iter([(key.to_owned(), value)]);
+            let one = match key.split_once('.') {
+                Some((table, key)) => alone(table, alone(key, typed).into()),
+                None => alone(key, typed),
+            };
             let one: Self =
                 one.try_into().map_err(|error: toml::de::Error| ConfigError::Variable {
                     variable,
@@ -195,6 +231,12 @@ impl Layer {
             read_threads: self.read_threads.or(lower.read_threads),
             query_seconds: self.query_seconds.or(lower.query_seconds),
             drain_seconds: self.drain_seconds.or(lower.drain_seconds),
+            write: match (self.write, lower.write) {
+                (Some(upper), Some(lower)) => {
+                    Some(WriteLayer { on_pressure: upper.on_pressure.or(lower.on_pressure) })
+                }
+                (upper, lower) => upper.or(lower),
+            },
         }
     }
 }
@@ -235,6 +277,8 @@ pub struct Limits {
     pub query_time: Duration,
     /// What calls have to end in when the server shuts down.
     pub drain_time: Duration,
+    /// What a write does while memory for rows is full.
+    pub on_pressure: OnPressure,
 }
 
 impl Default for Limits {
@@ -249,6 +293,7 @@ impl Default for Limits {
             read_thread_count: 16,
             query_time: Duration::from_secs(600),
             drain_time: Duration::from_secs(20),
+            on_pressure: OnPressure::Wait,
         }
     }
 }
@@ -294,6 +339,10 @@ impl Config {
             read_thread_count: count(layer.read_threads, default.read_thread_count),
             query_time: seconds(layer.query_seconds, default.query_time),
             drain_time: seconds(layer.drain_seconds, default.drain_time),
+            on_pressure: layer
+                .write
+                .and_then(|write| write.on_pressure)
+                .map_or(default.on_pressure, OnPressure::from),
         };
         limits.check()?;
         let memory_bytes = layer.memory.map(|size| size.0);
@@ -383,6 +432,26 @@ mod tests {
         let bad = |name: &str| (name == "CHRONOLITH_HTTP").then(|| "here".to_owned());
         let text = Layer::from_environment(&bad).unwrap_err().to_string();
         assert!(text.starts_with("CHRONOLITH_HTTP is \"here\""), "{text}");
+    }
+
+    #[test]
+    fn a_table_of_the_file_is_read_and_from_the_environment_too() {
+        let file = Layer::parse("f", "data = \"d\"\n[write]\non_pressure = \"refuse\"\n").unwrap();
+        let config = |layer| Config::new(layer).unwrap().limits.on_pressure;
+        assert_eq!(config(file.clone()), OnPressure::Refuse);
+        let data = Layer { data: Some("d".into()), ..Layer::default() };
+        assert_eq!(config(data), OnPressure::Wait);
+        let of = |value: &'static str| {
+            let get = move |name: &str| {
+                (name == "CHRONOLITH_WRITE_ON_PRESSURE").then(|| value.to_owned())
+            };
+            Layer::from_environment(&get)
+        };
+        assert_eq!(config(of("wait").unwrap().or(file)), OnPressure::Wait);
+        let text = of("faint").unwrap_err().to_string();
+        assert!(text.starts_with("CHRONOLITH_WRITE_ON_PRESSURE is \"faint\""), "{text}");
+        let error = Layer::parse("f", "[write]\nonpressure = \"wait\"").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("onpressure"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chronolith_engine::db::Vitals;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -24,6 +25,8 @@ const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
 const DISK_FREE_PERCENT_MIN: u64 = 3;
 /// Hundredths of the memory budget from which on it counts as full.
 const MEMORY_PERCENT_MAX: u64 = 95;
+/// Nanoseconds from which on the clock counts as behind.
+const CLOCK_BEHIND_NS_MAX: i64 = 1_000_000_000;
 
 /// Serves until `end`.
 ///
@@ -69,13 +72,21 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
     let Some(db) = shared.open_db() else {
         return ("starting", vec!["the database is being opened".to_owned()]);
     };
-    let vitals = db.vitals();
+    judge(&db.vitals(), shared.damage(), disk(shared))
+}
+
+/// What a server is whose database is open: by its vitals, the first damage that was met, and free and all bytes of the disk.
+fn judge(
+    vitals: &Vitals,
+    damage: Option<String>,
+    disk: Option<(u64, u64)>,
+) -> (&'static str, Vec<String>) {
     let mut reasons = Vec::new();
-    reasons.extend(shared.damage().map(|damage| format!("damaged: {damage}")));
+    reasons.extend(damage.map(|damage| format!("damaged: {damage}")));
     let nearly_full = |(free, total): &(u64, u64)| {
         *free < DISK_FREE_BYTES_MIN.min(total / 10) || *free < total / 100 * DISK_FREE_PERCENT_MIN
     };
-    if let Some((free, total)) = disk(shared).filter(nearly_full) {
+    if let Some((free, total)) = disk.filter(nearly_full) {
         reasons.push(format!("disk nearly full: {free} of {total} bytes are free"));
     }
     if vitals.memory_used_bytes > vitals.memory_limit_bytes / 100 * MEMORY_PERCENT_MAX {
@@ -84,7 +95,14 @@ fn state_of(shared: &Shared) -> (&'static str, Vec<String>) {
             vitals.memory_used_bytes, vitals.memory_limit_bytes
         ));
     }
-    if let Some(cause) = vitals.poisoned {
+    if vitals.clock_behind_ns > CLOCK_BEHIND_NS_MAX {
+        reasons.push(format!(
+            "clock behind: the system's clock is {} ms before the last commit's time; until it has caught up, commits have \
+             that time, and reads as of a moment cannot tell them apart",
+            vitals.clock_behind_ns / 1_000_000
+        ));
+    }
+    if let Some(cause) = &vitals.poisoned {
         reasons.insert(
             0,
             format!("poisoned: writes are refused since {cause}; start the server again"),
@@ -108,5 +126,33 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         Err(status) => {
             (StatusCode::INTERNAL_SERVER_ERROR, status.message().to_owned()).into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_degraded_with_reasons_and_failed_when_it_is_poisoned() {
+        let well = || Vitals { memory_limit_bytes: 1_000, ..Vitals::default() };
+        let disk = Some((500 << 30, 1_000 << 30));
+        assert_eq!(judge(&well(), None, disk), ("ready", Vec::new()));
+        let reason = |vitals: &Vitals, damage, disk| {
+            let (word, reasons) = judge(vitals, damage, disk);
+            assert_eq!(reasons.len(), 1, "{reasons:?}");
+            (word, reasons[0].split(':').next().unwrap().to_owned())
+        };
+        let is = |word, reason: &str| (word, reason.to_owned());
+        let behind = Vitals { clock_behind_ns: 1_000_000_001, ..well() };
+        assert_eq!(reason(&behind, None, disk), is("degraded", "clock behind"));
+        let hardly = Vitals { clock_behind_ns: 1_000_000_000, ..well() };
+        assert_eq!(judge(&hardly, None, disk).0, "ready");
+        let full = Vitals { memory_used_bytes: 960, memory_limit_bytes: 1_000, ..well() };
+        assert_eq!(reason(&full, None, disk), is("degraded", "memory full"));
+        assert_eq!(reason(&well(), Some("x".into()), disk), is("degraded", "damaged"));
+        assert_eq!(reason(&well(), None, Some((1, 1 << 40))), is("degraded", "disk nearly full"));
+        let poisoned = Vitals { poisoned: Some("a sync".into()), ..well() };
+        assert_eq!(reason(&poisoned, None, disk), is("failed", "poisoned"));
     }
 }

@@ -67,6 +67,7 @@ impl Sql {
             sequence: Some(convert::sequence(answer.sequence)),
             durable_sequence: Some(convert::sequence(answer.durable_sequence)),
             affected_rows: answer.affected_rows,
+            time_zone: session.time_zone(),
         };
         let schema = SchemaRef::clone(&answer.schema);
         let batches = answer.into_stream();

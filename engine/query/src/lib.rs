@@ -26,4 +26,4 @@ pub use answer::{Answer, AnswerStream, SnapshotId};
 pub use control::CancelHandle;
 pub use error::{Result, SqlError, SqlErrorKind, Unknown};
 pub use session::{Session, SqlEngine, SqlOptions, Writes, statements};
-pub use statement::{caret, definition, show_create, writes};
+pub use statement::{caret, definition, show_create, writes, written_name};

@@ -97,8 +97,7 @@ impl SqlEngine {
         options.batch_rows = options.batch_rows.max(1);
         let runtime = Some(threads("chronolith-query", options.partitions)?);
         let timers = Some(threads("chronolith-deadline", 1)?);
-        let database_id = u128::from_str_radix(&db.stats().database_id, 16)
-            .map_err(|error| SqlError::internal(format!("the database's id: {error}")))?;
+        let database_id = db.database_id();
         let template = functions::template(&options)?;
         let inner = Inner { db, options, database_id, template, runtime, timers };
         Ok(Self { inner: Arc::new(inner) })

@@ -415,24 +415,37 @@ impl Db {
     /// How it is, at once: nothing is read for it.
     #[must_use]
     pub fn vitals(&self) -> Vitals {
-        let memory = &self.inner.memory.whole;
+        let (memory, maintenance) = (&self.inner.memory.whole, &self.inner.maintenance);
+        let committed_ns = maintenance.state.with_times(|times| times.last_time_ns());
+        let ahead_ns = |committed: i64| committed.saturating_sub(maintenance.clock.wall_ns());
         Vitals {
             memory_used_bytes: memory.used_bytes() as u64,
             memory_limit_bytes: memory.limit_bytes() as u64,
-            poisoned: self.inner.maintenance.pipeline.poisoned(),
+            poisoned: maintenance.pipeline.poisoned(),
+            clock_behind_ns: committed_ns.map_or(0, ahead_ns).max(0),
         }
     }
 
     /// Figures. Reads the segments' dictionaries, to count series.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        self.figures(true)
+    }
+
+    /// The same without the counts of series, which are none: nothing is read for it.
+    #[must_use]
+    pub fn stats_at_once(&self) -> Stats {
+        self.figures(false)
+    }
+
+    fn figures(&self, counts_series: bool) -> Stats {
         let maintenance = &self.inner.maintenance;
         let snapshot = self.snapshot();
         let (log_file_count, log_bytes) = maintenance.pipeline.log_size();
         let schemas = snapshot.catalog().tables();
         let mut tables: Vec<TableStats> = schemas
             .filter(|schema| !schema.name.starts_with(catalog::SYSTEM_TABLE_PREFIX))
-            .map(|schema| table_stats(&snapshot, &schema.name, schema.id))
+            .map(|schema| table_stats(&snapshot, &schema.name, schema.id, counts_series))
             .collect();
         tables.sort_by(|a, b| a.name.cmp(&b.name));
         let memtables = snapshot.view().tables.values();
@@ -508,7 +521,7 @@ impl Drop for Inner {
     }
 }
 
-fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
+fn table_stats(snapshot: &Snapshot, name: &str, id: TableId, counts_series: bool) -> TableStats {
     let table = snapshot.view().table(id);
     let mut stats = TableStats { name: name.to_owned(), ..TableStats::default() };
     let mut widen = |first: i64, last: i64| {
@@ -532,6 +545,6 @@ fn table_stats(snapshot: &Snapshot, name: &str, id: TableId) -> TableStats {
         stats.memory_rows += found.row_count;
     }
     stats.tombstone_count = table.tombstones.len() as u64;
-    stats.series_count = snapshot.series_count(name).ok();
+    stats.series_count = counts_series.then(|| snapshot.series_count(name).ok()).flatten();
     stats
 }

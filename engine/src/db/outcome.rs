@@ -158,4 +158,7 @@ pub struct Vitals {
     pub memory_limit_bytes: u64,
     /// Why writes are refused, if they are.
     pub poisoned: Option<String>,
+    /// Nanoseconds by which the wall clock lies behind the last commit time, to 100 ms; 0 where it does not. Until it has
+    /// caught up, commits have the last commit's time.
+    pub clock_behind_ns: i64,
 }

@@ -276,6 +276,27 @@ fn a_deletion_stays_where_the_clock_jumps_back_between_merges() {
 }
 
 #[test]
+fn vitals_tell_how_far_the_clock_is_behind_and_figures_at_once_lack_series_alone() {
+    let vfs = SimVfs::new(1);
+    let start = 1_700_000_000_000_000_000;
+    let clock = Arc::new(ManualClock::at(start));
+    let environment = Environment { clock: clock.clone(), ..environment(&vfs, 1) };
+    let db = Db::open(Options { environment, ..options(&vfs, 1) }).unwrap();
+    assert_eq!(db.vitals().clock_behind_ns, 0);
+    db.write(rows(MergeMode::Append, &[(0, "A", 1.0)])).unwrap();
+    assert!(db.vitals().clock_behind_ns <= 100_000_000);
+    clock.set_wall_ns(start - 5_000_000_000);
+    let behind = db.vitals().clock_behind_ns;
+    assert!((5_000_000_000..=5_100_000_000).contains(&behind), "{behind}");
+    clock.set_wall_ns(start + 1_000_000_000);
+    assert_eq!(db.vitals().clock_behind_ns, 0);
+    let (mut stats, at_once) = (db.stats(), db.stats_at_once());
+    assert_eq!(stats.tables[0].series_count, Some(1));
+    stats.tables[0].series_count = None;
+    assert_eq!(stats.tables, at_once.tables);
+}
+
+#[test]
 fn commit_metadata_stays_with_the_rows_of_its_commit() {
     let vfs = SimVfs::new(1);
     let db = Db::open(Options { window_rows_min: 1, ..options(&vfs, 1) }).unwrap();

@@ -103,6 +103,12 @@ impl CommitTimes {
         Some(entry.step.saturating_mul(COMMIT_TIME_STEP_NS))
     }
 
+    /// The last commit time, rounded up to a step, nanoseconds since the Unix epoch. None without any commit.
+    #[must_use]
+    pub fn last_time_ns(&self) -> Option<i64> {
+        self.last.map(|last| last.step.saturating_mul(COMMIT_TIME_STEP_NS))
+    }
+
     /// The same with one entry per `step_ns` up to the moment `below_ns`, to be written into a new file. Answers for moments
     /// from `below_ns` on stay exact; for earlier ones times are rounded up to `step_ns`, so still nothing later is seen.
     #[must_use]

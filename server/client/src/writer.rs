@@ -139,6 +139,12 @@ impl Writer {
         Ok(self.written)
     }
 
+    /// What is acknowledged so far: also after an error, when nothing more can be written.
+    #[must_use]
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
     fn waiting(&self) -> usize {
         self.kept.iter().filter(|kept| kept.committed.is_none()).count()
     }

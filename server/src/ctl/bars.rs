@@ -20,6 +20,9 @@ use crate::text::time::parse_every;
 ///
 /// Buckets are labelled by their left edge in UTC; weeks start on Monday; empty buckets are left out.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  chronolith bars --data ./db --table trades --every 1m --price price --volume size --where symbol=ACME")]
 pub(super) struct BarsArgs {
     #[command(flatten)]
     place: PlaceArg,

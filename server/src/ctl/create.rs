@@ -7,8 +7,14 @@ use super::place::{self, PlaceArg};
 use super::{CtlResult, print};
 use crate::text::infer::{TextType, TypeError, parse_typed_names};
 
-/// Create a table; its columns are fixed until they are changed by command (strict)
+/// Create a table with given tags and fields
+///
+/// Its columns stay these until ALTER TABLE adds some (strict). `import`, and writers that say so, make tables by
+/// themselves, which then gain columns from what is written.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  chronolith create --data ./db trades --tags venue,symbol --fields price:f64,size:i64 --merge last_row")]
 pub(super) struct CreateArgs {
     #[command(flatten)]
     place: PlaceArg,

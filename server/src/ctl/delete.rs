@@ -10,6 +10,9 @@ use super::{CtlResult, print};
 ///
 /// A later import of a file whose rows were deleted finds it imported already: it needs --again.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  chronolith delete --data ./db --table trades --where symbol=ACME --to 2024-01-01")]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     place: PlaceArg,

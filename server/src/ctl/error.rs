@@ -88,6 +88,15 @@ pub enum CtlError {
         /// The lines.
         lines: String,
     },
+    /// A server refused a statement; its line and a caret follow.
+    #[error("{error}{lines}")]
+    RemoteSql {
+        /// Why.
+        #[source]
+        error: ClientError,
+        /// The lines.
+        lines: String,
+    },
     /// A failure at run time.
     #[error("{0}")]
     Failed(String),
@@ -128,7 +137,7 @@ impl CtlError {
         match self {
             Self::Engine(error) => kind_code(error.kind()),
             Self::Input(error) | Self::Csv(CsvError::Input(error)) => input_code(error),
-            Self::Client(error) => client_code(error),
+            Self::Client(error) | Self::RemoteSql { error, .. } => client_code(error),
             Self::Serve(ServeError::Listen { .. }) => 6,
             Self::Serve(_) => 1,
             Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,

@@ -15,6 +15,10 @@ use crate::text::table::RowFormat;
 /// with the fraction that is there; numbers are the shortest that read back equal; NULL is nothing, the empty
 /// text is "". Rows are ordered by series, time, commit.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chronolith export --data ./db --table trades -o trades.csv
+  chronolith export --data ./db --table trades --where symbol=ACME --from 2024-01-02 --to 2024-01-03")]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     rows: RowsArgs,

@@ -5,7 +5,7 @@ use clap::Args;
 use super::place::{self, PlaceArg};
 use super::{CtlResult, print};
 
-/// Write the rows that are only in the log as segments
+/// Write the rows that are only in the log and in memory into segments now
 #[derive(Debug, Args)]
 pub(super) struct FlushArgs {
     #[command(flatten)]

@@ -9,6 +9,9 @@ use super::select::{ResultArgs, RowsArgs};
 
 /// Show the last row of each series
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  chronolith latest --data ./db --table trades --where symbol=ACME --where symbol=BOLT")]
 pub(super) struct LatestArgs {
     #[command(flatten)]
     rows: RowsArgs,

@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod flush;
 mod import;
+mod interrupt;
 mod json;
 mod latest;
 mod load;
@@ -33,7 +34,17 @@ use clap::{Parser, Subcommand};
 
 pub use error::{CtlError, CtlResult};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Start here:
+  chronolith quickstart
+  chronolith import --data ./db --table trades --time ts --tags symbol trades.csv
+  chronolith sql --data ./db \"SELECT symbol, last(price, time) FROM trades GROUP BY symbol\"
+  chronolith sql --data ./db                          (a prompt)
+  chronolith serve --data ./db                        (then the same commands with --url)
+
+Which database: --data DIR opens it in this process, --url URL asks a server. CHRONOLITH_DATA or CHRONOLITH_URL say it
+for all commands.
+
 Exit codes:
   0  done
   1  failed at run time
@@ -47,7 +58,7 @@ Results go to standard output, errors and progress to standard error.";
 
 /// Chronolith: a columnar time-series storage engine.
 #[derive(Debug, Parser)]
-#[command(name = "chronolith", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "chronolith", version, about, after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

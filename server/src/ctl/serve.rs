@@ -17,6 +17,11 @@ use crate::{Listeners, run as serve};
 /// once, and loses nothing that was acknowledged. Settings come from flags, then the environment (CHRONOLITH_ and the
 /// key in capitals), then the file.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chronolith serve --data ./db
+  chronolith serve --config /etc/chronolith.toml
+  chronolith tables --url http://127.0.0.1:7401       (from another terminal)")]
 pub(super) struct ServeArgs {
     /// The database's directory, made where there is none
     #[arg(long, value_name = "DIR")]
@@ -36,6 +41,9 @@ pub(super) struct ServeArgs {
     /// Memory that the database may use: bytes, or with KiB, MiB, GiB. A quarter of the machine's by default
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<usize>,
+    /// End at once when standard input ends: for a server that must not outlive the process that started it
+    #[arg(long, hide = true)]
+    while_stdin: bool,
 }
 
 impl ServeArgs {
@@ -68,6 +76,9 @@ pub(super) fn run(args: ServeArgs) -> CtlResult<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another one stays where it is.
     let _ = log.with_ansi(false).try_init();
+    if args.while_stdin {
+        end_with_standard_input();
+    }
     let config = args.config()?;
     let threads = config.limits.write_thread_count + config.limits.read_thread_count;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -84,6 +95,20 @@ pub(super) fn run(args: ServeArgs) -> CtlResult<()> {
     runtime.shutdown_background();
     served
 }
+
+/// Ends this process when its standard input does, which is when the process that holds the other end is gone, however
+/// it ended.
+#[expect(clippy::disallowed_methods, reason = "it waits for input, and ends with the process")]
+pub(super) fn end_with_standard_input() {
+    std::thread::spawn(|| {
+        let mut input = std::io::stdin().lock();
+        while std::io::Read::read(&mut input, &mut [0; 64]).is_ok_and(|count| count > 0) {}
+        std::process::exit(EXIT_ABANDONED);
+    });
+}
+
+/// The exit code of a process whose parent is gone.
+const EXIT_ABANDONED: i32 = 1;
 
 /// Threads for upkeep, opening and closing.
 const SPARE_THREADS: usize = 16;

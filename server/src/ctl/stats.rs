@@ -12,7 +12,7 @@ use super::place::{self, Place, PlaceArg};
 use super::{CtlError, CtlResult, print};
 use crate::text::table::{Cell, ColumnKind, RowFormat, RowWriter};
 
-/// Show the database's figures
+/// Show the database's figures: log, memory, segments, bytes per row
 ///
 /// `rows` counts superseded and deleted rows that are not merged away yet, `series` each series once, those of such rows included.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use super::select::ResultArgs;
 use super::{CtlError, CtlResult};
 use crate::text::table::{Cell, ColumnKind};
 
-/// List the tables
+/// List the tables, with their rows and times
 ///
 /// `rows` counts rows as they are kept: those that a later one replaces, or that were deleted, count until
 /// compaction drops them; `first` and `last` likewise.

@@ -121,7 +121,7 @@ impl AdminService for Admin {
         _: Request<v1::FlushRequest>,
     ) -> Result<Response<v1::FlushReply>, Status> {
         let flush = |db: &Db| {
-            let row_count = db.stats().tables.iter().map(|table| table.memory_rows).sum();
+            let row_count = db.stats_at_once().tables.iter().map(|table| table.memory_rows).sum();
             db.flush().map(|()| v1::FlushReply { row_count })
         };
         self.on(&self.upkeep, flush).await.map(Response::new)

@@ -40,8 +40,9 @@ impl Query {
         Self { shared }
     }
 
-    /// A turn among the queries.
-    async fn turn(&self, deadline: Instant) -> Result<Turn, Status> {
+    /// A turn among the queries, for a call of `method`.
+    async fn turn(&self, method: &'static str, deadline: Instant) -> Result<Turn, Status> {
+        let begun = Instant::now();
         let wait = deadline.min(Instant::now() + TURN_WAIT);
         let permit = timeout_at(wait, Arc::clone(&self.shared.queries).acquire_owned()).await;
         let permit = permit.map_err(|_| {
@@ -52,19 +53,20 @@ impl Query {
         })?;
         let permit = permit.map_err(|_| status::closing())?;
         meters::queries(1.0);
-        Ok(Turn { _permit: permit, begun: Instant::now() })
+        Ok(Turn { _permit: permit, method, begun })
     }
 
     /// Begins a query: `prepare` runs on a thread, and gives what is sent first and what gives the rest.
     async fn begin<P>(
         &self,
+        method: &'static str,
         deadline: Instant,
         prepare: P,
     ) -> Result<Response<Answers<v1::QueryReply>>, Status>
     where
         P: FnOnce(&Db) -> Result<Begun, Failed> + Send + 'static,
     {
-        let turn = self.turn(deadline).await?;
+        let turn = self.turn(method, deadline).await?;
         let (db, shared) = (self.shared.db()?, Arc::clone(&self.shared));
         let prepared = timeout_at(deadline, self.shared.reads.run(move || prepare(&db)));
         let prepared = prepared.await.map_err(|_| past())??;
@@ -109,13 +111,15 @@ fn past() -> Status {
 
 struct Turn {
     _permit: OwnedSemaphorePermit,
+    method: &'static str,
+    /// Before its turn came.
     begun: Instant,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         meters::queries(-1.0);
-        meters::queried(self.begun.elapsed());
+        meters::queried(self.method, self.begun.elapsed());
     }
 }
 
@@ -281,6 +285,7 @@ fn header(db: &Db, snapshot: &Snapshot) -> v1::QueryHeader {
         sequence: Some(convert::sequence(snapshot.sequence())),
         durable_sequence: Some(convert::sequence(snapshot.durable_sequence())),
         affected_rows: None,
+        time_zone: String::new(),
     }
 }
 
@@ -352,7 +357,7 @@ impl QueryService for Query {
             return Err(status::over_limit("the statement", found, STATEMENT_BYTES_MAX, "bytes"));
         }
         let sql = self.shared.sql()?;
-        let turn = self.turn(deadline).await?;
+        let turn = self.turn("Sql", deadline).await?;
         let answer = timeout_at(deadline, sql.execute(request, deadline)).await;
         let answer = answer.map_err(|_| past())??;
         let (sender, answers) = mpsc::channel(MESSAGES_AHEAD);
@@ -367,7 +372,7 @@ impl QueryService for Query {
     ) -> Result<Response<Self::ScanStream>, Status> {
         let deadline = deadline_of(&request, self.shared.limits.query_time);
         let request = request.into_inner();
-        self.begin(deadline, move |db| begin_scan(db, request)).await
+        self.begin("Scan", deadline, move |db| begin_scan(db, request)).await
     }
 
     async fn aggregate(
@@ -376,7 +381,7 @@ impl QueryService for Query {
     ) -> Result<Response<Self::AggregateStream>, Status> {
         let deadline = deadline_of(&request, self.shared.limits.query_time);
         let request = request.into_inner();
-        self.begin(deadline, move |db| begin_aggregate(db, request)).await
+        self.begin("Aggregate", deadline, move |db| begin_aggregate(db, request)).await
     }
 
     async fn latest(
@@ -385,6 +390,6 @@ impl QueryService for Query {
     ) -> Result<Response<Self::LatestStream>, Status> {
         let deadline = deadline_of(&request, self.shared.limits.query_time);
         let request = request.into_inner();
-        self.begin(deadline, move |db| begin_latest(db, request)).await
+        self.begin("Latest", deadline, move |db| begin_latest(db, request)).await
     }
 }

@@ -98,12 +98,13 @@ async fn commit(
     finish(&shared, ticket, begun).await
 }
 
-/// Converts and queues a batch; waits where memory is full, as the engine does.
+/// Converts and queues a batch. Where memory is full it waits, which holds the sender back, on a thread of its own, which
+/// are bounded; or is refused, as the server's settings say.
 async fn submit(shared: &Arc<Shared>, request: v1::WriteRequest) -> Result<Ticket, Status> {
     let db = shared.db()?;
     let engine = Arc::clone(shared);
     let work = move || {
-        let batch = convert::batch(&db, request)?;
+        let batch = convert::batch(&db, request, engine.limits.on_pressure)?;
         db.submit(batch).map_err(|error| engine.status(&error))
     };
     shared.writes.run(work).await?

@@ -15,6 +15,7 @@ mod commands;
 mod dump;
 mod importing;
 mod memory;
+mod prompt;
 mod quickstart;
 mod real_data;
 mod resume;

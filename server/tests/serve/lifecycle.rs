@@ -1,8 +1,13 @@
 //! Starting, refusing to start, and ending.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use chronolith_client::{Client, v1};
+use chronolith_client::{Client, ClientError, v1};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::support::{Server, program, request, rows, runtime, values};
 
@@ -21,14 +26,33 @@ fn health_and_figures_are_served() {
     runtime().block_on(async {
         let client = Client::connect(&server.grpc).await.unwrap();
         client.write(request(rows(0, 5))).await.unwrap();
+        assert_eq!(values(&client).await.len(), 5);
+        client.latest(crate::support::scan("t")).await.unwrap().collect().await.unwrap();
+        let statement = v1::SqlRequest { statement: "SELECT 1".into(), ..Default::default() };
+        client.sql(statement).await.unwrap().collect().await.unwrap();
     });
-    let (code, text) = server.get("/metrics");
-    assert_eq!(code, 200);
-    for line in
-        ["chronolith_write_rows_total 5", "chronolith_table_rows{table=\"t\"} 5", "chronolith_up 1"]
-    {
+    let ended = || {
+        let (code, text) = server.get("/metrics");
+        assert_eq!(code, 200);
+        (text.contains("chronolith_query_seconds_count{method=\"Sql\"} 1"), text)
+    };
+    // A query ends a moment after its answer.
+    let begun = Instant::now();
+    while !ended().0 && begun.elapsed() < Duration::from_secs(10) {}
+    let (_, text) = ended();
+    for line in [
+        "chronolith_write_rows_total 5",
+        "chronolith_table_rows{table=\"t\"} 5",
+        "chronolith_up 1",
+        "chronolith_write_seconds_count 1",
+        "chronolith_write_seconds_bucket{le=\"30\"} 1",
+        "chronolith_query_seconds_count{method=\"Scan\"} 1",
+        "chronolith_query_seconds_count{method=\"Latest\"} 1",
+        "chronolith_query_seconds_count{method=\"Sql\"} 1",
+    ] {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
+    assert!(text.contains("chronolith_write_seconds_bucket{le=\"0.00005\"} "), "{text}");
     assert_eq!(server.get("/nowhere").0, 404);
 }
 
@@ -88,6 +112,121 @@ fn a_signal_ends_open_streams_and_closes() {
         // Closing flushed: nothing is left to replay.
         assert_eq!(client.stats().await.unwrap().tables[0].memory_row_count, 0);
     });
+}
+
+/// A server with these settings, and a call to it that does not end by itself.
+fn with_endless_call(
+    dir: &std::path::Path,
+    settings: &str,
+) -> (Server, tokio::runtime::Runtime, tokio::task::JoinHandle<Result<usize, ClientError>>) {
+    let file = dir.join("server.toml");
+    std::fs::write(&file, settings).unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let free = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let server = Server::start_with(
+        &dir.join("db"),
+        &[config, [free[0], free[1]], [free[2], free[3]]].concat(),
+    );
+    let (runtime, url) = (runtime(), server.grpc.clone());
+    let client = runtime.block_on(async {
+        let client = Client::connect(&url).await.unwrap();
+        client.write(request(rows(0, 20_000))).await.unwrap();
+        client
+    });
+    let call = runtime.spawn(async move {
+        let statement = "SELECT count(*) AS x FROM t a, t b, t c WHERE a.x + b.x + c.x = -1".into();
+        let request = v1::SqlRequest { statement, ..Default::default() };
+        client.sql(request).await?.collect().await.map(|batches| batches.len())
+    });
+    let begun = Instant::now();
+    while !server.get("/metrics").1.lines().any(|line| line == "chronolith_queries_open 1") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the query does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (server, runtime, call)
+}
+
+#[test]
+fn calls_that_do_not_end_are_cut_off_when_their_time_is_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, runtime, call) = with_endless_call(dir.path(), "drain_seconds = 2\n");
+    let begun = Instant::now();
+    server.signal("TERM");
+    std::thread::sleep(Duration::from_millis(200));
+    let (code, body) = server.get("/health");
+    assert_eq!((code, body.contains("stopping")), (503, true), "{body}");
+    assert_eq!(server.wait(), 0);
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    let cut = runtime.block_on(call).unwrap();
+    assert!(cut.is_err(), "{cut:?}");
+    let again = Server::start(&dir.path().join("db"));
+    runtime.block_on(async {
+        let client = Client::connect(&again.grpc).await.unwrap();
+        assert_eq!(values(&client).await.len(), 20_000);
+    });
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut server, runtime, call) = with_endless_call(dir.path(), "drain_seconds = 600\n");
+    server.signal("TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(server.is_running());
+    let begun = Instant::now();
+    server.signal("INT");
+    assert_eq!(server.wait(), 130);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(runtime.block_on(call).unwrap().is_err());
+    let again = Server::start(&dir.path().join("db"));
+    runtime.block_on(async {
+        let client = Client::connect(&again.grpc).await.unwrap();
+        assert_eq!(values(&client).await.len(), 20_000);
+    });
+}
+
+#[test]
+fn reflection_lists_the_services_and_describes_their_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let asked = [
+        MessageRequest::ListServices(String::new()),
+        MessageRequest::FileContainingSymbol("chronolith.v1.WriteRequest".into()),
+        MessageRequest::FileContainingSymbol("chronolith.v1.NoSuchThing".into()),
+    ];
+    let asked = asked
+        .map(|one| ServerReflectionRequest { message_request: Some(one), ..Default::default() });
+    let answers = runtime().block_on(async {
+        let channel = tonic::transport::Endpoint::from_shared(server.grpc.clone()).unwrap();
+        let mut client = ServerReflectionClient::new(channel.connect().await.unwrap());
+        let mut stream =
+            client.server_reflection_info(tokio_stream::iter(asked)).await.unwrap().into_inner();
+        let mut answers = Vec::new();
+        while let Some(Ok(answer)) = stream.message().await.transpose() {
+            answers.push(answer.message_response.unwrap());
+        }
+        answers
+    });
+    let MessageResponse::ListServicesResponse(list) = &answers[0] else { panic!("{answers:?}") };
+    let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for name in [
+        "chronolith.v1.WriteService",
+        "chronolith.v1.QueryService",
+        "chronolith.v1.AdminService",
+        "chronolith.v1.LogService",
+        "grpc.health.v1.Health",
+    ] {
+        assert!(names.contains(&name), "no {name} in {names:?}");
+    }
+    let MessageResponse::FileDescriptorResponse(file) = &answers[1] else { panic!("{answers:?}") };
+    let holds =
+        |word: &[u8]| file.file_descriptor_proto[0].windows(word.len()).any(|at| at == word);
+    assert!(holds(b"v1/write.proto") && holds(b"invalid_rows"));
+    assert!(
+        answers.len() < 3 || matches!(answers[2], MessageResponse::ErrorResponse(_)),
+        "{answers:?}"
+    );
 }
 
 #[test]

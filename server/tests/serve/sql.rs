@@ -84,3 +84,53 @@ fn a_statement_ends_at_its_deadline_and_with_its_client() {
     });
     assert!(ended, "{}", server.get("/metrics").1);
 }
+
+#[test]
+fn a_time_zone_that_is_set_holds_for_the_statements_that_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    runtime().block_on(async {
+        let client = Client::connect(&server.grpc).await.unwrap();
+        client.write(request(rows(0, 1))).await.unwrap();
+        let zone = |request: SqlRequest| {
+            let client = client.clone();
+            async move { client.sql(request).await.unwrap().header().time_zone.clone() }
+        };
+        assert_eq!(zone(sql("SELECT 1")).await, "UTC");
+        assert_eq!(zone(sql("SET TIME ZONE 'Asia/Kolkata'")).await, "Asia/Kolkata");
+        // The server keeps no session.
+        assert_eq!(zone(sql("SELECT 1")).await, "UTC");
+        let berlin = SqlRequest { time_zone: "Europe/Berlin".into(), ..sql("SELECT 1") };
+        assert_eq!(zone(berlin).await, "Europe/Berlin");
+        let error = client.sql(sql("SET TIME ZONE 'Nowhere/Land'")).await.err().unwrap();
+        assert_eq!(error.reason(), "invalid", "{error:?}");
+    });
+    let script = "SELECT time FROM t; SET TIME ZONE 'Asia/Kolkata'; SELECT time FROM t; SET TIME ZONE DEFAULT; \
+                  SELECT time FROM t";
+    let shown = server.ctl(&["sql", "--format", "csv", script]);
+    let times =
+        "time\n1970-01-01T00:00:00Z\ntime\n1970-01-01T05:30:00+05:30\ntime\n1970-01-01T00:00:00Z\n";
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), times, "{shown:?}");
+    let zone = ["sql", "--format", "csv", "--zone", "Asia/Kolkata", "SELECT time FROM t"];
+    let shown = server.ctl(&zone);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "time\n1970-01-01T05:30:00+05:30\n");
+}
+
+#[test]
+fn an_error_points_at_its_place_over_the_network_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    runtime().block_on(async {
+        let client = Client::connect(&server.grpc).await.unwrap();
+        client.write(request(rows(0, 1))).await.unwrap();
+    });
+    for (statement, code, lines) in [
+        ("SELECT 1; SELECT z\nFROM t", 3, "\nSELECT z\n       ^"),
+        ("SELECT x\nFROM t WHERE ,", 2, "\nFROM t WHERE ,\n             ^"),
+    ] {
+        let output = server.ctl(&["sql", "--format", "csv", statement]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(lines), "{text}");
+    }
+}

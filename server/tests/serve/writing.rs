@@ -225,3 +225,36 @@ fn a_client_that_hangs_up_in_the_middle_leaves_whole_batches() {
         figures()
     );
 }
+
+#[test]
+fn writes_wait_while_memory_is_full_or_are_refused_as_the_server_is_told() {
+    for (choice, may_refuse) in [("wait", false), ("refuse", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.toml");
+        std::fs::write(&file, format!("memory = \"64MiB\"\n[write]\non_pressure = \"{choice}\"\n"))
+            .unwrap();
+        let args =
+            ["--config", file.to_str().unwrap(), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        let server = Server::start_with(&dir.path().join("db"), &args);
+        let refused = runtime().block_on(async {
+            let client = Client::connect(&server.grpc).await.unwrap();
+            client.write(request(rows(0, 1))).await.unwrap();
+            let write = |part: i64| {
+                let client = client.clone();
+                async move { client.write(request(rows(1 + part * 200_000, 200_000))).await }
+            };
+            let mut refused = 0;
+            for outcome in futures::future::join_all((0..40).map(write)).await {
+                if let Err(error) = outcome {
+                    assert_eq!(error.reason(), "overloaded", "{error:?}");
+                    assert!(error.is_retryable());
+                    refused += 1;
+                }
+            }
+            let kept = 1 + (40 - refused) * 200_000;
+            assert_eq!(values(&client).await.len(), kept);
+            refused
+        });
+        assert_eq!(refused > 0, may_refuse, "{choice}: {refused}");
+    }
+}

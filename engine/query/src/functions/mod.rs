@@ -46,6 +46,21 @@ pub(crate) fn template(options: &SqlOptions) -> Result<SessionState> {
     Ok(state.build())
 }
 
+/// The names of all functions that a statement may call, sorted.
+///
+/// # Errors
+/// `Internal`: a bug of ours.
+pub fn names() -> Result<Vec<String>> {
+    let state = template(&SqlOptions::default())?;
+    let mut names: Vec<String> = state.scalar_functions().keys().cloned().collect();
+    names.extend(state.aggregate_functions().keys().cloned());
+    names.extend(state.window_functions().keys().cloned());
+    names.extend(state.table_functions().keys().cloned());
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = SessionStateDefaults::default_scalar_functions();
     functions.push(Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())));

@@ -42,8 +42,8 @@ use crate::session::Writes;
 
 pub use ddl::show_create;
 pub(crate) use ddl::type_name;
-pub use text::caret;
 pub(crate) use text::split;
+pub use text::{caret, written_name};
 
 /// Whether the statement writes, so that it needs a database that is open for writing. Text that is no statement does not.
 #[must_use]

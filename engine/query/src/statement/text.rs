@@ -1,9 +1,12 @@
-//! The text around statements: cutting a script, and pointing at a place.
+//! The text around statements: cutting a script, pointing at a place, writing a name.
 
+use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr, TableFactor};
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::dialect::ChronolithDialect;
 use crate::error::SqlError;
+use crate::identifier::quote;
 
 /// The statements of a script, as they stand in its text, without the semicolons. Text that has no tokens is one statement.
 pub(crate) fn split(script: &str) -> Vec<&str> {
@@ -63,6 +66,40 @@ pub fn caret(sql: &str, error: &SqlError) -> Option<String> {
     Some(format!("{shown}\n{}^", " ".repeat(column - from)))
 }
 
+/// The name of a table or column as people write it: in double quotes only where it would be read otherwise without them.
+#[must_use]
+pub fn written_name(name: &str) -> String {
+    let quoted = quote(name);
+    let mut letters = name.chars();
+    let is_plain = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // A keyword, of which many are names all the same.
+    if quoted != name && is_plain && is_read_as_name(name) { name.to_owned() } else { quoted }
+}
+
+/// Whether `word` is a name without quotes wherever a table or a column is named.
+fn is_read_as_name(word: &str) -> bool {
+    let sql = format!(
+        "SELECT {word}, max({word}) AS {word} FROM {word} WHERE {word} > 1 GROUP BY {word} ORDER BY {word}"
+    );
+    let parsed = Parser::new(&ChronolithDialect).try_with_sql(&sql);
+    let Ok(ast::Statement::Query(query)) = parsed.and_then(|mut parser| parser.parse_statement())
+    else {
+        return false;
+    };
+    let SetExpr::Select(select) = *query.body else { return false };
+    let is_column = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value == word,
+        _ => false,
+    };
+    let is_table = |table: &TableFactor| match table {
+        TableFactor::Table { name, alias: None, .. } => name.to_string() == word,
+        _ => false,
+    };
+    matches!(select.projection.as_slice(), [column, _] if is_column(column))
+        && matches!(select.from.as_slice(), [from] if is_table(&from.relation) && from.joins.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +119,31 @@ mod tests {
         assert_eq!(split(" ; ;"), Vec::<&str>::new());
         assert_eq!(split("-- nothing"), Vec::<&str>::new());
         assert_eq!(split("SELECT 'open"), ["SELECT 'open"]);
+    }
+
+    #[test]
+    fn names_are_quoted_only_where_they_must_be() {
+        for plain in
+            ["price", "time", "size", "open", "close", "date", "Symbol", "_x", "volume", "name"]
+        {
+            assert_eq!(written_name(plain), plain);
+        }
+        for word in [
+            "select",
+            "from",
+            "order",
+            "interval",
+            "null",
+            "true",
+            "current_date",
+            "Adj Close",
+            "1m",
+            "a\"b",
+            "",
+            "\u{e4}",
+        ] {
+            assert_eq!(written_name(word), format!("\"{}\"", word.replace('"', "\"\"")));
+        }
     }
 
     #[test]

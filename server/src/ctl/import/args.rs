@@ -28,7 +28,14 @@ const FILE_NAME_VALUE: &str = "@filename";
 /// Standard input (-) and pipes are read once: types come from the first 100,000 rows, an interrupted import
 /// cannot be resumed, and the database is made and held from before the first row is read.
 #[derive(Debug, Args)]
-#[command(name = "import")]
+#[command(
+    name = "import",
+    after_help = "\
+Examples:
+  chronolith import --data ./db --table trades --time ts --tags symbol trades.csv
+  chronolith import --data ./db --table ticks --time ts:ms --tag symbol=@filename ticks/*.csv.gz
+  chronolith import --url http://127.0.0.1:7401 --table bars --time date --tags symbol --merge last_row bars.csv"
+)]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     place: PlaceArg,
@@ -76,8 +83,8 @@ pub(crate) struct ImportArgs {
     /// Words that stand for NULL in fields, besides nothing at all
     #[arg(long, value_name = "WORD,...")]
     null: Option<String>,
-    /// The zone of times without an offset
-    #[arg(long, default_value = "UTC", value_parser = Zone::parse)]
+    /// The time zone of times without an offset, such as Europe/Berlin
+    #[arg(long, alias = "time-zone", default_value = "UTC", value_parser = Zone::parse)]
     zone: Zone,
     /// The files; - is standard input
     #[arg(required = true, value_name = "FILE")]

@@ -40,7 +40,8 @@ pub(super) fn write_request(batch: Batch) -> v1::WriteRequest {
     }
 }
 
-fn table_rows(rows: TableRows) -> v1::TableRows {
+/// Rows of one table, packed.
+pub(super) fn table_rows(rows: TableRows) -> v1::TableRows {
     let tags = rows.tags.into_iter().map(|tag| match tag.values {
         TagValues::Constant(value) => {
             v1::PackedTag { name: tag.name, values: vec![value], codes: Vec::new() }

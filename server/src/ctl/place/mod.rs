@@ -9,9 +9,10 @@ mod rows;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chronolith_client::v1;
 use chronolith_engine::db::{CompactReport, DeleteOutcome, Stats, VerifyReport, WriteOutcome};
 use chronolith_engine::model::{
-    Batch, FieldDef, ImportProgress, Predicate, TableOptions, TableSchema, TimeRange,
+    Batch, FieldDef, ImportProgress, Predicate, TableOptions, TableRows, TableSchema, TimeRange,
 };
 use chronolith_engine::read::{AggregateBatch, AggregateRequest, ScanBatch, ScanRequest};
 use chronolith_engine::{Db, Error};
@@ -96,6 +97,11 @@ pub(super) enum Place {
     Here(Db),
     /// A server has it.
     Server(Remote),
+}
+
+/// Rows of one table as a message, for whoever speaks with a server itself.
+pub(super) fn rows_message(rows: TableRows) -> v1::TableRows {
+    messages::table_rows(rows)
 }
 
 /// Batches as they come.

@@ -15,7 +15,7 @@ use chronolith_engine::model::{
 use chronolith_engine::read::{AggregateBatch, AggregateRequest, ScanRequest};
 use tokio::runtime::Runtime;
 
-use super::super::{CtlError, CtlResult, remark};
+use super::super::{CtlError, CtlResult, interrupt, remark};
 use super::{Batches, Scanned, messages, rows};
 
 /// For how long a server that went away is waited for.
@@ -26,6 +26,19 @@ pub(in super::super) struct Remote {
     runtime: Arc<Runtime>,
     client: Client,
     retry: Retry,
+    ends_at_ctrl_c: bool,
+}
+
+/// The answer to a statement.
+pub(in super::super) struct SqlAnswer {
+    /// The columns; none for statements that give no rows.
+    pub(in super::super) schema: SchemaRef,
+    /// Rows written or deleted, for statements that do.
+    pub(in super::super) affected_rows: Option<u64>,
+    /// The zone that the next statement is to be sent with.
+    pub(in super::super) time_zone: String,
+    /// The rows.
+    pub(in super::super) batches: Batches<RecordBatch>,
 }
 
 impl Remote {
@@ -47,11 +60,16 @@ impl Remote {
                 remark(&format!("waiting for the server, up to {} s: {error}", AWAY.as_secs()));
             }
         });
-        Ok(Self { runtime: Arc::new(runtime), client, retry })
+        Ok(Self { runtime: Arc::new(runtime), client, retry, ends_at_ctrl_c: false })
     }
 
     fn call<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> CtlResult<T> {
-        Ok(self.runtime.block_on(call)?)
+        wait(&self.runtime, self.ends_at_ctrl_c, call)
+    }
+
+    /// From now on Ctrl-C ends the call that runs, and nothing else.
+    pub(in super::super) fn end_calls_at_ctrl_c(&mut self) {
+        self.ends_at_ctrl_c = true;
     }
 
     pub(super) fn table_schema(&self, name: &str) -> CtlResult<Arc<TableSchema>> {
@@ -146,35 +164,36 @@ impl Remote {
     }
 
     fn batches(&self, mut answer: Answer) -> impl Iterator<Item = CtlResult<RecordBatch>> + use<> {
-        let runtime = Arc::clone(&self.runtime);
+        let (runtime, ends_at_ctrl_c) = (Arc::clone(&self.runtime), self.ends_at_ctrl_c);
         let mut failed = false;
         std::iter::from_fn(move || {
             if failed {
                 return None;
             }
-            let next = runtime.block_on(answer.next()).transpose()?;
+            let next = wait(&runtime, ends_at_ctrl_c, answer.next()).transpose()?;
             failed = next.is_err();
-            Some(next.map_err(CtlError::from))
+            Some(next)
         })
     }
 
-    /// Runs a statement: its columns, the rows that it wrote, its answer.
+    /// Runs a statement.
     ///
     /// # Errors
     /// `Client`.
-    pub(in super::super) fn sql(
-        &self,
-        statement: &str,
-        time_zone: &str,
-    ) -> CtlResult<(SchemaRef, Option<u64>, Batches<RecordBatch>)> {
+    pub(in super::super) fn sql(&self, statement: &str, time_zone: &str) -> CtlResult<SqlAnswer> {
         let request = v1::SqlRequest {
             statement: statement.to_owned(),
             time_zone: time_zone.to_owned(),
             ..v1::SqlRequest::default()
         };
         let answer = self.call(self.client.sql(request))?;
-        let (schema, affected) = (Arc::clone(answer.schema()), answer.header().affected_rows);
-        Ok((schema, affected, Box::new(self.batches(answer))))
+        let header = answer.header();
+        Ok(SqlAnswer {
+            schema: Arc::clone(answer.schema()),
+            affected_rows: header.affected_rows,
+            time_zone: header.time_zone.clone(),
+            batches: Box::new(self.batches(answer)),
+        })
     }
 
     pub(super) fn create_table(&self, name: &str, options: &TableOptions) -> CtlResult<()> {
@@ -246,5 +265,22 @@ impl Remote {
         let (done, damage) = self.call(self.client.verify(&mut progress))?;
         let damage = damage.into_iter().map(messages::damaged_part).collect();
         Ok(VerifyReport { file_count: done.file_count, byte_count: done.byte_count, damage })
+    }
+}
+
+/// Waits for a call; Ctrl-C drops it where it is to do so.
+fn wait<T>(
+    runtime: &Runtime,
+    ends_at_ctrl_c: bool,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> CtlResult<T> {
+    if !ends_at_ctrl_c {
+        return Ok(runtime.block_on(call)?);
+    }
+    match runtime.block_on(interrupt::unless_pressed(call)) {
+        Some(done) => Ok(done?),
+        None => Err(CtlError::Failed(
+            "cancelled; a statement that writes may have been done".to_owned(),
+        )),
     }
 }

@@ -11,7 +11,8 @@ use super::super::import::{self, Prepared, Report, Settings};
 use super::super::place::{Place, PlaceArg};
 use super::super::{CtlError, CtlResult, print};
 use super::guess::guess;
-use super::show;
+use super::server::Server;
+use super::show::{self, Commands};
 use super::witness;
 use super::writer::{STARTED, acknowledge};
 
@@ -64,7 +65,11 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> CtlResult<()> {
         "   importing again resumed where it was: {resumed} more rows, {} in all, the files' rows and none twice\n",
         whole.found
     ))?;
-    show::results(dir, &db, &columns)
+    drop(prepared);
+    db.close()?;
+    let server = Server::start(dir)?;
+    print(&format!("5. a server has the database\n{}", Commands::on(dir).line("serve")))?;
+    show::results(dir, server, &columns, 6)
 }
 
 fn guess_first(files: &[PathBuf]) -> CtlResult<(Settings, show::Columns)> {

@@ -2,27 +2,22 @@
 //! ticks and are drawn back a little, sizes in lots. A seed gives the same ticks again, which is how they are checked.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use chronolith_engine::model::{
     Column, ColumnData, FieldColumn, FieldType, TableRows, TagColumn, TagValues,
 };
-use chronolith_engine::read::{ScanBatch, ScanRequest};
+use chronolith_engine::read::ScanBatch;
 use chronolith_engine::rng::{Rng, SeededRng};
 
-use super::super::bars::VolumeKind;
-use super::super::{CtlError, CtlResult, print};
-use super::show::{self, Columns};
-use super::{SEED, TABLE, witness};
+use super::super::{CtlError, CtlResult};
+use super::SEED;
 
 /// Producers, each with symbols of its own.
 pub(super) const PRODUCER_COUNT: usize = 4;
 /// Rows of a batch.
-const BATCH_ROWS: usize = 500;
-/// How long ticks are written.
-const WRITE_NS: i64 = 2_500_000_000;
+pub(super) const BATCH_ROWS: usize = 500;
 
-const SYMBOLS: [[&str; 2]; PRODUCER_COUNT] =
+pub(super) const SYMBOLS: [[&str; 2]; PRODUCER_COUNT] =
     [["ACME", "BOLT"], ["CRUX", "DYNE"], ["ECHO", "FLUX"], ["GRID", "HALO"]];
 /// Monday, 2024-01-01, midnight UTC.
 const FIRST_DAY_NS: i64 = 1_704_067_200_000_000_000;
@@ -83,6 +78,13 @@ impl Stream {
         let lots = 1 + rng.next_u64() % 8 * (rng.next_u64() % 4);
         let size = 100 * i64::try_from(lots).unwrap_or(1);
         Some((symbol.name, Tick { time: symbol.time, price, size }))
+    }
+
+    /// Passes over so many batches.
+    pub(super) fn pass(&mut self, batches: u64) {
+        for _ in 0..batches * BATCH_ROWS as u64 {
+            self.next();
+        }
     }
 
     /// The next batch.
@@ -149,55 +151,23 @@ impl Symbol {
     }
 }
 
-/// Writes, kills, checks, shows.
-pub(super) fn run(dir: &Path) -> CtlResult<()> {
-    print(&format!(
-        "2. another process writes ticks of {} symbols through {PRODUCER_COUNT} producers, in batches of \
-         {BATCH_ROWS} rows, each acknowledged only once it is synced to the disk\n",
-        SYMBOLS.as_flattened().len(),
-    ))?;
-    let witnessed = witness::watch(dir, &[], WRITE_NS)?;
-    let acknowledged = acknowledged(&witnessed.lines);
-    let batches: u64 = acknowledged.iter().sum();
-    let rows = batches * BATCH_ROWS as u64;
-    show::killed(rows, &format!("{batches} batches"), &witnessed)?;
-    let (db, open_ns) = show::reopen(dir)?;
-    let found = check(&db, &acknowledged)?;
-    show::intact(rows, found, open_ns, "nothing torn, nothing twice")?;
-    let columns = Columns {
-        table: TABLE.to_owned(),
-        price: "price".to_owned(),
-        volume: Some(("size".to_owned(), VolumeKind::Trade)),
-    };
-    show::results(dir, &db, &columns)
-}
-
-/// For each producer the greatest number that was acknowledged; a producer's numbers come in order.
-fn acknowledged(lines: &[String]) -> Vec<u64> {
-    let mut greatest = vec![0; PRODUCER_COUNT];
-    for line in lines {
-        let parts = line.split_once(' ');
-        let parsed = parts.and_then(|(producer, number)| {
-            Some((producer.parse::<usize>().ok()?, number.parse::<u64>().ok()?))
-        });
-        if let Some((slot, number)) = parsed.and_then(|(p, n)| Some((greatest.get_mut(p)?, n))) {
-            *slot = number.max(*slot);
-        }
-    }
-    greatest
-}
-
-/// Compares every row with what was generated; gives the rows that are there.
-fn check(db: &chronolith_engine::Db, acknowledged: &[u64]) -> CtlResult<u64> {
+/// Compares every row with what was generated; gives the batches of each producer that are there.
+///
+/// # Errors
+/// `Failed` where anything is lost, or there twice; those of the scan.
+pub(super) fn check(
+    batches: impl Iterator<Item = CtlResult<ScanBatch>>,
+    acknowledged: &[u64],
+) -> CtlResult<Vec<u64>> {
     let mut found: BTreeMap<String, Vec<Tick>> = BTreeMap::new();
-    for batch in db.scan(&ScanRequest::new(TABLE).columns(&["price", "size"]))? {
+    for batch in batches {
         collect(&batch?, &mut found)?;
     }
-    let mut total = 0;
+    let mut there = Vec::new();
     for (producer, (names, &acknowledged)) in SYMBOLS.iter().zip(acknowledged).enumerate() {
         let rows: usize = names.iter().filter_map(|name| found.get(*name)).map(Vec::len).sum();
-        let batches = rows / BATCH_ROWS;
-        if !rows.is_multiple_of(BATCH_ROWS) || (batches as u64) < acknowledged {
+        let batches = (rows / BATCH_ROWS) as u64;
+        if !rows.is_multiple_of(BATCH_ROWS) || batches < acknowledged {
             return Err(CtlError::Failed(format!(
                 "LOST: producer {producer} had {acknowledged} batches acknowledged, {rows} rows are there"
             )));
@@ -215,9 +185,9 @@ fn check(db: &chronolith_engine::Db, acknowledged: &[u64]) -> CtlResult<u64> {
                 )));
             }
         }
-        total += rows as u64;
+        there.push(batches);
     }
-    Ok(total)
+    Ok(there)
 }
 
 fn collect(batch: &ScanBatch, into: &mut BTreeMap<String, Vec<Tick>>) -> CtlResult<()> {
@@ -260,11 +230,5 @@ mod tests {
             }
         }
         assert!(last.values().all(|tick| tick.time > FIRST_DAY_NS + 7 * DAY_NS));
-    }
-
-    #[test]
-    fn acknowledgements_are_counted_by_producer() {
-        let lines = ["0 1", "3 1", "0 2", "", "9 9", "x y"].map(str::to_owned);
-        assert_eq!(acknowledged(&lines), [2, 0, 0, 1]);
     }
 }

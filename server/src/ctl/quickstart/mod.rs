@@ -1,10 +1,16 @@
 //! `chronolith quickstart`: the main job from end to end. A child process writes through several producers; it is killed
-//! hard; this process opens what is left and checks every acknowledged row. The parts: generator or files (what is
-//! written), writer (the child), witness (reads its acknowledgements and kills it), check, show.
+//! hard; this process opens what is left and checks every acknowledged row. Then a server has the database, as another
+//! child: the producers go on over the network, it is killed too, started again, checked, and asked in SQL. The parts:
+//! generated and files (the two ways through), generator (what is written), writer (the first child), witness (reads its acknowledgements and kills it),
+//! server (the second child), network (producers that stream to it), show. No child outlives this process: each ends with
+//! its standard input.
 
 mod files;
+mod generated;
 mod generator;
 mod guess;
+mod network;
+mod server;
 mod show;
 mod witness;
 mod writer;
@@ -24,11 +30,12 @@ const SEED: u64 = 7;
 /// Directories tried for the database.
 const DIRECTORIES_MAX: u32 = 10_000;
 
-/// Write market ticks, kill the writer, and see that nothing is lost: the whole in half a minute
+/// See it work: write ticks, kill the writer and the server, lose nothing, ask in SQL; a quarter of a minute
 ///
-/// Opens a database in a directory of its own, writes ticks through several producers (generated ones, or those of
-/// FILEs), kills the writing process hard, opens again, checks that every acknowledged row is there, and shows bars,
-/// latest values, bytes per row, rows per second, and what to try next.
+/// Makes a database in a directory of its own and writes ticks to it through several producers (generated ones, or
+/// those of FILEs), first in a process, then, with generated ticks, over the network to a server on free ports. Kills each
+/// hard in the middle, opens again, and checks that every acknowledged row is there exactly once. Then shows bars,
+/// latest values, bytes per row and rows per second, each with the command line to copy. The database is kept.
 #[derive(Debug, Args)]
 pub(super) struct QuickstartArgs {
     /// The directory, which must not be there or be empty; without it one is made in the working directory
@@ -52,7 +59,7 @@ pub(super) struct WriterArgs {
 pub(super) fn run(args: &QuickstartArgs) -> CtlResult<()> {
     let dir = directory(args.data.as_deref())?;
     print(&format!("1. a database in {}\n", dir.display()))?;
-    if args.files.is_empty() { generator::run(&dir) } else { files::run(&dir, &args.files) }
+    if args.files.is_empty() { generated::run(&dir) } else { files::run(&dir, &args.files) }
 }
 
 /// A directory that nothing is in.

@@ -1,7 +1,7 @@
 //! The process that is killed. It tells every acknowledgement on standard output, a line each, after the engine gave
-//! it: what is read there was promised. When all is written it waits to be killed.
+//! it: what is read there was promised. When all is written it waits to be killed. It ends when its parent does.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -9,18 +9,20 @@ use chronolith_engine::Db;
 use chronolith_engine::model::{Batch, FieldType, TableOptions};
 
 use super::super::open::{self, DataArg};
+use super::super::serve::end_with_standard_input;
 use super::super::{CtlError, CtlResult};
 use super::generator::{PRODUCER_COUNT, Stream, producer_name};
 use super::{TABLE, WriterArgs, files};
 
 /// Batches after which a producer stops: bounds memory and disk on a machine that is very fast.
-const BATCHES_MAX: u64 = 20_000;
+pub(super) const BATCHES_MAX: u64 = 20_000;
 /// What is said when everything is ready, right before the first row.
 pub(super) const STARTED: &str = "started";
 /// What is said when everything is written.
 pub(super) const DONE: &str = "done";
 
 pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
+    end_with_standard_input();
     if args.files.is_empty() {
         let db = open::or_create(&DataArg::at(&args.data))?;
         generated(&db, args.seed)?;
@@ -28,9 +30,9 @@ pub(in super::super) fn run(args: &WriterArgs) -> CtlResult<()> {
         files::write(&args.data, &args.files)?;
     }
     acknowledge(DONE)?;
-    // Standard input ends when the parent is gone.
-    let _ = std::io::stdin().read(&mut [0]);
-    Ok(())
+    loop {
+        thread::park();
+    }
 }
 
 /// Tells the parent that something was acknowledged, or how far this process has come.

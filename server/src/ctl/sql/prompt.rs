@@ -1,40 +1,72 @@
 //! The prompt: statements end with a semicolon; 40 rows of each answer are shown, and how many more there are.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 
+use chronolith_engine::clock::{Clock, SystemClock};
 use chronolith_query::format::Format;
-use chronolith_query::statements;
+use chronolith_query::{statements, writes};
 
-use super::Connection;
-use crate::ctl::{CtlError, CtlResult, print, remark};
+use super::command::{self, Command};
+use super::connection::Connection;
+use super::editor::{Editor, Entered};
+use crate::ctl::{CtlError, CtlResult, remark};
 
 /// Rows of an answer that are shown.
 const ROWS_SHOWN: usize = 40;
 
 /// Asks until the input ends, or `quit`.
+///
+/// # Errors
+/// `Failed` where the terminal cannot be used. Those of statements are shown.
 pub(super) fn run(connection: &mut Connection) -> CtlResult<()> {
-    remark("Statements end with a semicolon; `quit` leaves. SHOW TABLES; lists the tables.");
-    let mut text = String::new();
+    let mut editor = Editor::open()?;
+    connection.end_statements_at_ctrl_c();
+    remark("Statements end with a semicolon. \\d lists the tables, \\? helps, \\q leaves.");
+    let (mut is_timing, mut names_are_old) = (false, true);
     loop {
-        print(if text.is_empty() { "chronolith> " } else { "       ...> " })?;
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line);
-        let read =
-            read.map_err(|source| CtlError::Write { name: "standard input".into(), source })?;
-        let word = line.trim().trim_end_matches(';');
-        if read == 0 || text.is_empty() && ["quit", "exit", "\\q"].contains(&word) {
-            return print(if read == 0 { "\n" } else { "" });
+        if std::mem::take(&mut names_are_old) {
+            // Without names less is completed.
+            let _ = connection.names().map(|names| editor.know(names));
         }
-        text.push_str(&line);
-        if !text.trim_end().ends_with(';') {
-            continue;
-        }
-        let script = std::mem::take(&mut text);
-        for statement in statements(&script) {
-            if let Err(error) = show(connection, statement) {
-                remark(&error.report());
-                break;
+        let text = match editor.read()? {
+            Entered::Text(text) => text,
+            Entered::Dropped => continue,
+            Entered::End => return Ok(()),
+        };
+        match command::parse(&text) {
+            Command::Nothing => {}
+            Command::Quit => return Ok(()),
+            Command::Help => remark(&command::help()),
+            Command::Unknown(what) => remark(&format!("{what:?} is no command; \\? lists them")),
+            Command::Timing => {
+                is_timing = !is_timing;
+                remark(if is_timing { "times are shown" } else { "times are not shown" });
             }
+            Command::Ours(statement) => run_all(connection, &[&statement], is_timing),
+            Command::Statements(script) => {
+                let list = statements(script);
+                run_all(connection, &list, is_timing);
+                names_are_old = list.iter().any(|statement| writes(statement));
+            }
+        }
+    }
+}
+
+/// Runs statements until one fails.
+fn run_all(connection: &mut Connection, list: &[&str], is_timing: bool) {
+    let clock = SystemClock::default();
+    for statement in list {
+        let start = clock.monotonic_ns();
+        let shown = show(connection, statement);
+        let took_us = (clock.monotonic_ns() - start) / 1_000;
+        if let Err(error) = &shown {
+            remark(&error.report());
+        }
+        if is_timing {
+            remark(&format!("{}.{:03} ms", took_us / 1_000, took_us % 1_000));
+        }
+        if shown.is_err() {
+            return;
         }
     }
 }
