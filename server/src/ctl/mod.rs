@@ -42,8 +42,8 @@ Start here:
   chronolith sql --data ./db                          (a prompt)
   chronolith serve --data ./db                        (then the same commands with --url)
 
-Which database: --data DIR opens it in this process, --url URL asks a server. CHRONOLITH_DATA or CHRONOLITH_URL say it
-for all commands.
+Which database: --data DIR opens it in this process, --url URL asks a server;
+CHRONOLITH_DATA or CHRONOLITH_URL say it for all commands.
 
 Exit codes:
   0  done
@@ -56,9 +56,9 @@ Exit codes:
 
 Results go to standard output, errors and progress to standard error.";
 
-/// Chronolith: a columnar time-series storage engine.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "chronolith", version, about, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "chronolith", version, about = "A columnar time-series database: in a directory, or behind a server", after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

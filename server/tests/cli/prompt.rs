@@ -27,7 +27,8 @@ impl Terminal {
             eprintln!("SKIPPED, NOTHING WAS CHECKED: there is no `script` of util-linux");
             return None;
         }
-        let line = format!("{} sql {arguments}", env!("CARGO_BIN_EXE_chronolith"));
+        // Without a shell in between, which Ctrl-C would reach too.
+        let line = format!("exec {} sql {arguments}", env!("CARGO_BIN_EXE_chronolith"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
             .env("CHRONOLITH_DATA", place.db())

@@ -1,6 +1,9 @@
 //! The text around statements: cutting a script, pointing at a place, writing a name.
 
 use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr, TableFactor};
+use datafusion::sql::sqlparser::keywords::{
+    ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS,
+};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -77,8 +80,15 @@ pub fn written_name(name: &str) -> String {
     if quoted != name && is_plain && is_read_as_name(name) { name.to_owned() } else { quoted }
 }
 
-/// Whether `word` is a name without quotes wherever a table or a column is named.
+/// Whether `word` is a name without quotes wherever a table or a column is named. The parser also takes some words as
+/// names that begin clauses; a statement with those would not be read by people.
 fn is_read_as_name(word: &str) -> bool {
+    let place = ALL_KEYWORDS.binary_search(&word.to_ascii_uppercase().as_str());
+    let keyword = place.ok().and_then(|place| ALL_KEYWORDS_INDEX.get(place));
+    let begins_clause = |keyword| RESERVED_FOR_COLUMN_ALIAS.contains(keyword);
+    if keyword.is_none_or(begins_clause) {
+        return false;
+    }
     let sql = format!(
         "SELECT {word}, max({word}) AS {word} FROM {word} WHERE {word} > 1 GROUP BY {word} ORDER BY {word}"
     );

@@ -356,7 +356,8 @@ mod tests {
         assert_eq!(offered("SELECT x.s| FROM TRADES x JOIN orders t ON 1"), ["symbol", "size"]);
         assert_eq!(offered("SELECT orders.| FROM orders"), ["time", "id"]);
         assert_eq!(offered("SELECT ad| FROM \"Daily Bars\" WHERE"), ["\"Adj Close\"", "add"]);
-        assert_eq!(offered("SELECT \"o| FROM \"Daily Bars\""), Vec::<String>::new());
+        // An open quote takes names alone, and keeps them quoted.
+        assert_eq!(offered("SELECT \"o|"), ["\"order\"", "\"orders\"",]);
         // A column that is a keyword is quoted.
         let orders = offered("SELECT o| FROM \"Daily Bars\" d WHERE d.time > 1");
         assert!(orders.contains(&"\"order\"".to_owned()) && orders.contains(&"order".to_owned()));

@@ -31,9 +31,10 @@ Examples:
   chronolith sql --data ./db -f script.sql
   chronolith sql --url http://127.0.0.1:7401
 
-Without statements, and with a terminal, it is a prompt: \\? lists its commands, Tab completes names. What is typed there
-is kept in $XDG_STATE_HOME or ~/.local/state, in chronolith/history; CHRONOLITH_HISTORY names another file, or none where
-it is empty. Without a terminal, statements are read from standard input. The statements are described in docs/SQL.md.")]
+Without statements, and with a terminal, it is a prompt: \\? lists its commands, Tab completes names.
+What is typed is kept in chronolith/history under $XDG_STATE_HOME or ~/.local/state;
+CHRONOLITH_HISTORY names another file, or none where it is empty. Without a terminal, statements are
+read from standard input. docs/SQL.md describes them.")]
 pub(super) struct SqlArgs {
     #[command(flatten)]
     place: PlaceArg,
