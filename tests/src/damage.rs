@@ -11,6 +11,7 @@ use crate::crash::Failure;
 use crate::executor::LabelledExecutor;
 use crate::model::Query;
 use crate::ops::{Op, Profile};
+use crate::seals;
 use crate::world::{START_NS, Setup, World};
 
 /// What became of flipped bits.
@@ -43,7 +44,8 @@ fn build(world: &mut World) -> Outcome {
     (0..3).try_for_each(|_| world.step())?;
     world.apply(Op::Reopen)?;
     world.compare()?;
-    world.db().close().map_err(|error| format!("close: {error}"))
+    world.db().close().map_err(|error| format!("close: {error}"))?;
+    seals::check(&world.vfs).map(|_| ())
 }
 
 fn flip_all(world: &mut World, count: u64, flips: &mut Flips) -> Outcome {

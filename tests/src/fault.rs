@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chronolith_engine::vfs::sim::{CrashChoice, Fault, FaultAt, IoCall, IoOp};
+use chronolith_engine::Db;
+use chronolith_engine::error::Error;
+use chronolith_engine::vfs::sim::{CrashChoice, Fault, FaultAt, IoCall, IoOp, SimVfs};
 
-use crate::check::Outcome;
+use crate::check::{self, Outcome};
 use crate::crash::Failure;
 use crate::dice::Dice;
+use crate::executor::LabelledExecutor;
+use crate::model::{Model, Query};
 use crate::ops::{Op, Profile};
 use crate::world::{Setup, World};
 
@@ -39,7 +43,8 @@ pub fn faults(seed: u64, count: u64, found: &mut Faults) -> Result<(), Box<Failu
     let mut dice = Dice::new(seed ^ 0xfa17);
     for _ in 0..count {
         let call = dice.below(calls);
-        let fault = *dice.pick(&[Fault::Eio, Fault::Eio, Fault::Enospc, Fault::ShortWrite(100)]);
+        let short = Fault::ShortWrite(*dice.pick(&[1, 100, 600, usize::MAX]));
+        let fault = *dice.pick(&[Fault::Eio, Fault::Eio, Fault::Enospc, short]);
         let sticky = dice.chance(40);
         let mut world = World::new(Setup::new(seed), profile);
         let outcome = one(&mut world, call, fault, sticky, found);
@@ -132,4 +137,108 @@ fn resume(world: &mut World, found: &mut Faults) -> Outcome {
         return Err("a write was refused though the fault is gone".into());
     }
     world.compare()
+}
+
+/// What failing reads led to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Reads {
+    /// Opening was refused.
+    pub refused: u64,
+    /// A read was refused.
+    pub unreadable: u64,
+    /// Nothing was seen of it.
+    pub unseen: u64,
+}
+
+/// Opens what the workload of `seed` leaves, and reads all of it, with each read, listing and opening failing once, or with a sample
+/// of `count_max` of each kind. A failure may be told; it may not be taken for missing data, nor destroy anything.
+///
+/// # Errors
+/// An answer that is neither right nor an error.
+pub fn failing_reads(seed: u64, count_max: u64, found: &mut Reads) -> Result<(), Box<Failure>> {
+    let profile = Profile { forgets: false, crashes: false, fails: false };
+    let mut world = World::new(Setup::new(seed), profile);
+    let outcome = world.open().map_err(|error| error.to_string()).and_then(|()| {
+        (0..STEP_COUNT).try_for_each(|_| world.step())?;
+        world.settle()?;
+        // Killed, so that the log has much to read; or closed.
+        if seed.is_multiple_of(2) {
+            world.apply(Op::Reopen)?;
+        }
+        let (ledger, disk) = (world.ledger.lock().clone(), world.vfs.clone_running());
+        let mut dice = Dice::new(seed ^ 0x4ead);
+        let kinds = [
+            (IoOp::Read, Fault::Eio),
+            (IoOp::Read, Fault::ShortRead(0)),
+            (IoOp::Read, Fault::ShortRead(40)),
+            (IoOp::Open, Fault::Eio),
+            (IoOp::List, Fault::Eio),
+        ];
+        for (op, fault) in kinds {
+            let mut skip = 0;
+            for _ in 0..count_max {
+                skip += dice.below(3);
+                let at = FaultAt::Nth { op, skip };
+                let text = format!("{fault:?} at {op:?} {skip}");
+                let count = ledger.entries.len();
+                let fired = failing_read(&world, &disk, at, fault, &ledger.states[count], found)
+                    .map_err(|error| format!("{text}: {error}"))?;
+                if !fired {
+                    break;
+                }
+                skip += 1;
+            }
+        }
+        Ok(())
+    });
+    let trace = std::mem::take(&mut world.trace);
+    outcome.map_err(|text| Box::new(Failure { seed, text, trace }))
+}
+
+/// Returns whether there was such a call.
+fn failing_read(
+    world: &World,
+    disk: &SimVfs,
+    at: FaultAt,
+    fault: Fault,
+    model: &Model,
+    found: &mut Reads,
+) -> Outcome<bool> {
+    let disk = disk.clone_running();
+    let open = |salt| {
+        let setup = Setup { background: false, flush_bytes: 1 << 20, ..world.setup };
+        let run = Arc::new(LabelledExecutor::new(salt));
+        Db::open(setup.options(&disk, &world.clock, &run, salt))
+    };
+    disk.fail_at(at, fault, false);
+    let told = |error: &Error| matches!(error, Error::Io { .. } | Error::Corrupt(_));
+    match open(5) {
+        Ok(db) => {
+            let (snapshot, mut refused) = (db.snapshot(), false);
+            if snapshot.sequence().counter as usize != model.commits {
+                let count = snapshot.sequence().counter;
+                return Err(format!("{count} of {} commits are shown", model.commits));
+            }
+            for (name, table) in &model.tables {
+                match check::scan(&snapshot, name, &Query::all()) {
+                    Ok(rows) if rows == table.resolved() => {}
+                    Ok(_) => return Err(format!("scan {name} gives other rows, and no error")),
+                    Err(error) if told(&error) => refused = true,
+                    Err(error) => return Err(format!("scan {name}: {error}")),
+                }
+            }
+            if refused {
+                found.unreadable += 1;
+            } else {
+                found.unseen += 1;
+            }
+        }
+        Err(error) if told(&error) => found.refused += 1,
+        Err(error) => return Err(format!("open: {error}")),
+    }
+    let fired = disk.fault_count() > 0;
+    disk.clear_faults();
+    let db = open(6).map_err(|error| format!("open again: {error}"))?;
+    check::compare(&db.snapshot(), model).map_err(|error| format!("opened again: {error}"))?;
+    Ok(fired)
 }

@@ -1,8 +1,8 @@
 //! Random operations, drawn from a seed and from what the model holds.
 
 use chronolith_engine::model::{
-    Batch, Comparison, Durability, MergeMode, Predicate, RowBuilder, TableOptions, TableRows,
-    TagFilter, TimeRange, Value,
+    Batch, Comparison, Durability, ImportMark, MergeMode, Predicate, RowBuilder, TableOptions,
+    TableRows, TagFilter, TimeRange, Value,
 };
 
 use crate::dice::Dice;
@@ -124,6 +124,33 @@ fn row(dice: &mut Dice, wide: bool, few: bool) -> RowIn {
     RowIn { time, tags, fields }
 }
 
+/// Many rows of one series, enough that its last row is kept apart.
+fn dense(dice: &mut Dice) -> Vec<RowIn> {
+    let start = 400_000 * HOUR_NS + 7 * HOUR_NS + dice.between(0, 20) * MINUTE_NS;
+    let count = dice.between(64, 90);
+    let mut row = |at: i64| RowIn {
+        time: start + at * 1_000_000_000,
+        tags: vec![("symbol".into(), "D".into())],
+        fields: vec![("price".into(), value("price", dice)), ("size".into(), value("size", dice))],
+    };
+    (0..count).map(&mut row).collect()
+}
+
+/// Some decimals with fewer digits than their column.
+fn shorten(tables: &mut [TableWrite], model: &Model, dice: &mut Dice) {
+    for write in tables {
+        let Some(table) = model.tables.get(&write.table) else { continue };
+        if !table.fields.iter().any(|field| field.0 == "fee") || !dice.chance(30) {
+            continue;
+        }
+        for (_, value) in write.rows.iter_mut().flat_map(|row| &mut row.fields) {
+            if let Value::Decimal { scale, .. } = value {
+                *scale = 1;
+            }
+        }
+    }
+}
+
 /// A write of one to three tables.
 #[must_use]
 pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
@@ -135,7 +162,10 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
         let rows = if dice.chance(10) { dice.between(10, 40) } else { dice.between(1, 5) };
         let wide = dice.chance(15);
         let few = profile.forgets && dice.chance(70);
-        let rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide, few)).collect();
+        let mut rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide, few)).collect();
+        if dice.chance(3) {
+            rows = dense(dice);
+        }
         let create = definition(name, profile, dice);
         let create = (!extra || profile.fails).then_some(create);
         tables.push(TableWrite { table: name.to_owned(), create, rows });
@@ -153,8 +183,9 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
             }
         }
     }
+    shorten(&mut tables, model, dice);
     let producer = dice.chance(30).then(|| {
-        let id = (*dice.pick(&["p1", "p2", "p3"])).to_owned();
+        let id = (*dice.pick(&["p1", "p2", "p3", "import:a"])).to_owned();
         let number = model.producers.get(&id).map_or(1, |last| last.0 + 1);
         (id, number)
     });
@@ -304,8 +335,29 @@ pub fn batch(tables: &[TableWrite], producer: Option<&(String, u64)>, fsync: boo
         batch = batch.with(table_rows(write));
     }
     match producer {
+        Some((id, number)) if is_import(id) => {
+            batch.import = Some(mark(*number));
+            batch.producer(id, *number)
+        }
         Some((id, number)) => batch.producer(id, *number),
         None => batch,
+    }
+}
+
+/// Whether a producer is an import.
+#[must_use]
+pub fn is_import(producer: &str) -> bool {
+    producer.starts_with("import:")
+}
+
+/// What an import notes beside chunk `number`.
+#[must_use]
+pub fn mark(number: u64) -> ImportMark {
+    ImportMark {
+        file: format!("file-{number}"),
+        row_count: number * 10,
+        source_row_count: number * 11,
+        finished: number.is_multiple_of(4),
     }
 }
 
