@@ -77,13 +77,19 @@ pub fn compare(snapshot: &Snapshot, model: &Model) -> Outcome {
     if names != expected {
         return Err(format!("tables {names:?}, expected {expected:?}"));
     }
-    for (name, table) in &model.tables {
-        schema(snapshot, name, table)?;
-        let found =
-            scan(snapshot, name, &Query::all()).map_err(|error| format!("scan {name}: {error}"))?;
-        differ(&format!("scan {name}"), &found, table.resolved())?;
-    }
-    Ok(())
+    model.tables.keys().try_for_each(|name| compare_table(snapshot, model, name))
+}
+
+/// Compares the schema and every row of one table.
+///
+/// # Errors
+/// The first difference.
+pub fn compare_table(snapshot: &Snapshot, model: &Model, name: &str) -> Outcome {
+    let table = &model.tables[name];
+    schema(snapshot, name, table)?;
+    let found = scan(snapshot, name, &Query::all());
+    let found = found.map_err(|error| format!("scan {name}: {error}"))?;
+    differ(&format!("scan {name}"), &found, table.resolved())
 }
 
 /// Compares how far imports are.

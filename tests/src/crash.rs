@@ -82,7 +82,7 @@ impl Tally {
     /// Distinct images.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.seen.values().count()
+        self.seen.len()
     }
 
     /// Distinct images of one phase.
@@ -304,8 +304,8 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first thing that does not fit the model.
 pub fn workload(seed: u64, plan: Plan, tally: &mut Tally) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
-    let mut world = World::new(Setup::new(seed), profile);
+    let profile = Profile::of(seed);
+    let mut world = World::new(Setup::of(seed, profile), profile);
     let outcome = drive(&mut world, plan, tally);
     world.vfs.set_observer(None);
     tally.beside += world.beside.count();
@@ -477,7 +477,10 @@ fn open_and_compare(
         check::probe(&snapshot, &model, dice)?;
     }
     check::imports(&db, &model)?;
-    verify(&db)?;
+    // Most images share most of their files: not every byte is read each time.
+    if dice.chance(30) {
+        verify(&db)?;
+    }
     sequences(&db, expect, count)?;
     let torn = torn_tail(image, &db)?;
     let next = first_write(&db, &inner, expect, &model, dice)?;
@@ -487,7 +490,7 @@ fn open_and_compare(
             return Err(format!("the torn tail is not in {}", path.display()));
         }
     }
-    if dice.chance(15) {
+    if dice.chance(7) {
         db.flush().map_err(|error| format!("flush: {error}"))?;
         check::compare(&db.snapshot(), &next).map_err(|text| format!("after a flush: {text}"))?;
         db.compact().map_err(|error| format!("compact: {error}"))?;
@@ -496,7 +499,7 @@ fn open_and_compare(
     }
     image.set_observer(None);
     drop((snapshot, db));
-    if dice.chance(35) {
+    if dice.chance(25) {
         let again =
             if dice.chance(50) { image.clone_image(CrashChoice::Nothing) } else { image.clone() };
         tally.opens += 1;
@@ -616,8 +619,12 @@ fn first_write(
     }
     inner.ledger.lock().acknowledge(id, outcome.sequence, outcome.durable_sequence)?;
     let next = Arc::clone(inner.ledger.lock().last());
-    check::compare(&db.snapshot(), &next)
-        .map_err(|text| format!("after the first write: {text}"))?;
+    let compared = if dice.chance(20) {
+        check::compare(&db.snapshot(), &next)
+    } else {
+        check::compare_table(&db.snapshot(), &next, "ticks")
+    };
+    compared.map_err(|text| format!("after the first write: {text}"))?;
     Ok(next)
 }
 

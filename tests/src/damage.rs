@@ -30,7 +30,7 @@ pub struct Flips {
 /// # Errors
 /// An answer that is neither right nor an error.
 pub fn flips(seed: u64, count: u64, flips: &mut Flips) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: false, crashes: false, fails: false };
+    let profile = Profile { fails: false, ..Profile::default() };
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = build(&mut world).and_then(|()| flip_all(&mut world, count, flips));
     let trace = std::mem::take(&mut world.trace);

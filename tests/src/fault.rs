@@ -34,7 +34,7 @@ pub struct Faults {
 /// # Errors
 /// The first thing that does not fit the model.
 pub fn faults(seed: u64, count: u64, found: &mut Faults) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: false, crashes: false, fails: true };
+    let profile = Profile { fails: true, ..Profile::default() };
     let mut dry = World::new(Setup::new(seed), profile);
     let dried = dry.open().map_err(|error| error.to_string());
     let dried = dried.and_then(|()| (0..STEP_COUNT).try_for_each(|_| dry.step()));
@@ -43,27 +43,53 @@ pub fn faults(seed: u64, count: u64, found: &mut Faults) -> Result<(), Box<Failu
     let mut dice = Dice::new(seed ^ 0xfa17);
     for _ in 0..count {
         let call = dice.below(calls);
-        let short = Fault::ShortWrite(*dice.pick(&[1, 100, 600, usize::MAX]));
-        let fault = *dice.pick(&[Fault::Eio, Fault::Eio, Fault::Enospc, short]);
-        let sticky = dice.chance(40);
-        let mut world = World::new(Setup::new(seed), profile);
-        let outcome = one(&mut world, call, fault, sticky, found);
-        let trace = std::mem::take(&mut world.trace);
-        outcome.map_err(|text| {
-            let text = format!("{fault:?} at call {call}, sticky {sticky}: {text}");
-            Failure { seed, text, trace }
-        })?;
+        let short = Fault::ShortWrite(*dice.pick(&[1, 100, usize::MAX, usize::MAX]));
+        let any = *dice.pick(&[Fault::Eio, Fault::Eio, Fault::Enospc, short]);
+        // Any call; only syncs of files; only writes of the log.
+        let log = || FaultAt::NthOn { op: IoOp::Write, path_part: "/wal/".into(), skip: call / 4 };
+        let (at, fault) = match dice.below(4) {
+            0 | 1 => (FaultAt::Call(call), any),
+            2 => (
+                FaultAt::Nth { op: IoOp::Sync, skip: call / 6 },
+                *dice.pick(&[Fault::Eio, Fault::Enospc]),
+            ),
+            _ => (log(), *dice.pick(&[short, Fault::Enospc])),
+        };
+        let fault = Planned { at, call, fault, sticky: dice.chance(40) };
+        one_fault(seed, &fault, found)?;
     }
     Ok(())
 }
 
-fn one(world: &mut World, call: u64, fault: Fault, sticky: bool, found: &mut Faults) -> Outcome {
-    // In half of the runs only syncs of files fail.
-    let at = match call % 2 {
-        0 => FaultAt::Call(call),
-        _ => FaultAt::Nth { op: IoOp::Sync, skip: call / 6 },
-    };
-    let only_files = matches!(at, FaultAt::Nth { .. });
+/// A fault and its place.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Which call.
+    pub at: FaultAt,
+    /// Decides what else is random.
+    pub call: u64,
+    /// How.
+    pub fault: Fault,
+    /// Whether all later calls that fit fail, too.
+    pub sticky: bool,
+}
+
+/// Runs the workload of `seed` with one fault.
+///
+/// # Errors
+/// The first thing that does not fit the model.
+pub fn one_fault(seed: u64, planned: &Planned, found: &mut Faults) -> Result<(), Box<Failure>> {
+    let mut world = World::new(Setup::new(seed), Profile { fails: true, ..Profile::default() });
+    let outcome = one(&mut world, planned, found);
+    let trace = std::mem::take(&mut world.trace);
+    outcome.map_err(|text| Box::new(Failure { seed, text: format!("{planned:?}: {text}"), trace }))
+}
+
+fn one(world: &mut World, planned: &Planned, found: &mut Faults) -> Outcome {
+    let Planned { at, call, fault, sticky } = planned.clone();
+    let mut dice = Dice::new(call ^ world.setup.seed);
+    let ends_at_once = dice.chance(40);
+    let only_files = !matches!(at, FaultAt::Call(_));
     let names_lost = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&names_lost);
     world.vfs.set_observer(Some(Arc::new(move |_, one: IoCall| {
@@ -79,11 +105,19 @@ fn one(world: &mut World, call: u64, fault: Fault, sticky: bool, found: &mut Fau
     for _ in 0..STEP_COUNT {
         world.step()?;
         world.compare()?;
+        if ends_at_once && world.vfs.fault_count() > 0 {
+            break;
+        }
     }
     found.hit += u64::from(world.vfs.fault_count() > 0);
     world.vfs.clear_faults();
     world.vfs.set_observer(None);
-    resume(world, found)?;
+    if !ends_at_once {
+        resume(world, found)?;
+    } else {
+        // The process ends in the middle of it.
+        world.settle()?;
+    }
     // The process ends; the next one works on, and then the power goes.
     world.trace.push("Kill".into());
     world.apply(Op::Kill)?;
@@ -117,7 +151,7 @@ fn one(world: &mut World, call: u64, fault: Fault, sticky: bool, found: &mut Fau
 /// With the fault gone, writes go on, unless a sync had failed.
 fn resume(world: &mut World, found: &mut Faults) -> Outcome {
     world.settle()?;
-    if world.db().stats().poisoned.is_some() {
+    if world.db().vitals().poisoned.is_some() {
         found.poisoned += 1;
         return Ok(());
     }
@@ -127,7 +161,7 @@ fn resume(world: &mut World, found: &mut Faults) -> Outcome {
     world.settle()?;
     let before = world.ledger.lock().entries.len();
     world.apply(Op::Flush)?;
-    if world.db().stats().poisoned.is_some() {
+    if world.db().vitals().poisoned.is_some() {
         return Ok(());
     }
     let model = std::sync::Arc::clone(world.ledger.lock().last());
@@ -156,7 +190,7 @@ pub struct Reads {
 /// # Errors
 /// An answer that is neither right nor an error.
 pub fn failing_reads(seed: u64, count_max: u64, found: &mut Reads) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: false, crashes: false, fails: false };
+    let profile = Profile { fails: false, ..Profile::default() };
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = world.open().map_err(|error| error.to_string()).and_then(|()| {
         (0..STEP_COUNT).try_for_each(|_| world.step())?;
@@ -166,6 +200,11 @@ pub fn failing_reads(seed: u64, count_max: u64, found: &mut Reads) -> Result<(),
             world.apply(Op::Reopen)?;
         }
         let (ledger, disk) = (world.ledger.lock().clone(), world.vfs.clone_running());
+        let count = {
+            let whole = open_quietly(&world, &disk.clone_running(), 4);
+            let whole = whole.map_err(|error| format!("open: {error}"))?;
+            whole.snapshot().sequence().counter as usize
+        };
         let mut dice = Dice::new(seed ^ 0x4ead);
         let kinds = [
             (IoOp::Read, Fault::Eio),
@@ -180,7 +219,6 @@ pub fn failing_reads(seed: u64, count_max: u64, found: &mut Reads) -> Result<(),
                 skip += dice.below(3);
                 let at = FaultAt::Nth { op, skip };
                 let text = format!("{fault:?} at {op:?} {skip}");
-                let count = ledger.entries.len();
                 let fired = failing_read(&world, &disk, at, fault, &ledger.states[count], found)
                     .map_err(|error| format!("{text}: {error}"))?;
                 if !fired {
@@ -195,6 +233,12 @@ pub fn failing_reads(seed: u64, count_max: u64, found: &mut Reads) -> Result<(),
     outcome.map_err(|text| Box::new(Failure { seed, text, trace }))
 }
 
+fn open_quietly(world: &World, disk: &SimVfs, salt: u64) -> Result<Db, Error> {
+    let setup = Setup { background: false, flush_bytes: 1 << 20, ..world.setup };
+    let run = Arc::new(LabelledExecutor::new(salt));
+    Db::open(setup.options(disk, &world.clock, &run, salt))
+}
+
 /// Returns whether there was such a call.
 fn failing_read(
     world: &World,
@@ -205,11 +249,7 @@ fn failing_read(
     found: &mut Reads,
 ) -> Outcome<bool> {
     let disk = disk.clone_running();
-    let open = |salt| {
-        let setup = Setup { background: false, flush_bytes: 1 << 20, ..world.setup };
-        let run = Arc::new(LabelledExecutor::new(salt));
-        Db::open(setup.options(&disk, &world.clock, &run, salt))
-    };
+    let open = |salt| open_quietly(world, &disk, salt);
     disk.fail_at(at, fault, false);
     let told = |error: &Error| matches!(error, Error::Io { .. } | Error::Corrupt(_));
     match open(5) {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use chronolith_engine::planted::{Bug, plant};
 
-use crate::crash::{Plan, Tally, workload};
+use crate::crash::{Failure, Plan, Tally, workload};
 use crate::damage::{Flips, flips};
 use crate::fault::{Faults, Reads, failing_reads, faults};
 use crate::full_disk::full_disk;
-use crate::ops::Profile;
+use crate::ops::{Focus, Profile};
 use crate::world::random_run;
 
 /// A kind of check.
@@ -18,6 +18,12 @@ use crate::world::random_run;
 pub enum Check {
     /// Random operations beside the model.
     Model,
+    /// The same, where tables come and go.
+    Tables,
+    /// The same, where history is forgotten.
+    History,
+    /// The same, where rows are flushed all the time.
+    Flushes,
     /// Damaged files.
     Damage,
     /// Power cuts.
@@ -32,8 +38,17 @@ pub enum Check {
 
 impl Check {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Model, Self::Damage, Self::Crash, Self::Fault, Self::Read, Self::FullDisk];
+    pub const ALL: [Self; 9] = [
+        Self::Model,
+        Self::Tables,
+        Self::History,
+        Self::Flushes,
+        Self::Damage,
+        Self::Crash,
+        Self::Fault,
+        Self::Read,
+        Self::FullDisk,
+    ];
 
     /// The check of one seed.
     ///
@@ -50,11 +65,13 @@ impl Check {
 
     fn check(self, seed: u64) -> Result<(), String> {
         let found = match self {
-            Self::Model => (0..4).try_for_each(|part| {
-                let seed = seed * 4 + part;
-                let forgets = seed.is_multiple_of(2);
-                random_run(seed, Profile { forgets, crashes: true, fails: false }, 60)
+            Self::Model => (0..2).try_for_each(|part| {
+                let profile = Profile { forgets: part == 0, crashes: true, ..Profile::default() };
+                random_run(seed * 2 + part, profile, 60)
             }),
+            Self::Tables => focused(seed, Focus::Tables),
+            Self::History => focused(seed, Focus::History),
+            Self::Flushes => focused(seed, Focus::Flushes),
             Self::Damage => flips(seed, 30, &mut Flips::default()),
             Self::Crash => {
                 let plan = Plan { op_count: 30, depth_percent: 0, ..Plan::default() };
@@ -78,8 +95,6 @@ impl Check {
             | B::SkipFolderSync
             | B::NameBeforeContent
             | B::InstallBeforeSync
-            | B::AdvanceFlushedThrough
-            | B::TruncateLogEarly
             | B::FlushBeforeLogDurable
             | B::AnswerLostSnapshot
             | B::ReuseSequence
@@ -98,9 +113,17 @@ impl Check {
             B::ReadErrorIsEnd => Self::Read,
             B::RetrySync | B::KeepFailedGroup | B::AdvanceOverFailedGroup => Self::Fault,
             B::KeepReserve => Self::FullDisk,
+            B::CollectHeldSegment => Self::Tables,
+            B::SkipHorizonCheck => Self::History,
+            B::AdvanceFlushedThrough | B::TruncateLogEarly => Self::Flushes,
             _ => Self::Model,
         }
     }
+}
+
+fn focused(seed: u64, focus: Focus) -> Result<(), Box<Failure>> {
+    let forgets = focus == Focus::History || seed.is_multiple_of(2);
+    random_run(seed, Profile { forgets, crashes: true, fails: false, focus }, 60)
 }
 
 /// What became of the hunt for one bug.
@@ -140,7 +163,7 @@ pub fn hunt(bug: Bug, first: u64, seed_count: u64) -> Find {
     let look = |check: Check, seed| Some((check, seed, check.run(seed).err()?));
     let hinted = (first..first + seed_count).find_map(|seed| look(guess, seed));
     let found = hinted.or_else(|| {
-        (first..first + seed_count / 8).find_map(|seed| {
+        (first..first + seed_count / 20).find_map(|seed| {
             Check::ALL
                 .into_iter()
                 .filter(|check| *check != guess)

@@ -56,7 +56,7 @@ pub enum Op {
 }
 
 /// What a workload may do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Profile {
     /// Whether tables may keep no history, and the clock may move by days.
     pub forgets: bool,
@@ -64,6 +64,37 @@ pub struct Profile {
     pub crashes: bool,
     /// Whether I/O fails: then every batch must stand alone.
     pub fails: bool,
+    /// What happens more often than it would.
+    pub focus: Focus,
+}
+
+/// What a workload does more often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Focus {
+    /// Nothing.
+    #[default]
+    Usual,
+    /// Tables come and go while snapshots are kept, and little is read in between.
+    Tables,
+    /// Rows are deleted and merged away, and old sequences are read.
+    History,
+    /// Rows are flushed in the background, and the process is killed.
+    Flushes,
+}
+
+impl Profile {
+    /// A workload of any kind, without failing I/O.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let focus = match seed % 8 {
+            3 => Focus::Tables,
+            5 => Focus::Flushes,
+            6 => Focus::History,
+            _ => Focus::Usual,
+        };
+        let forgets = seed.is_multiple_of(3) || focus == Focus::History;
+        Self { forgets, crashes: true, fails: false, focus }
+    }
 }
 
 /// How the table `name` is made.
@@ -255,6 +286,33 @@ pub fn query(table: &TableModel, dice: &mut Dice) -> Query {
 /// The next operation.
 #[must_use]
 pub fn next(model: &Model, profile: Profile, dice: &mut Dice) -> Op {
+    let table = model.tables.iter().nth(dice.below(3) as usize);
+    if profile.focus != Focus::Usual
+        && dice.chance(60)
+        && let Some((name, _)) = table
+    {
+        let name = name.clone();
+        match (profile.focus, dice.below(9)) {
+            (Focus::Tables, 0) => return Op::Change(Change::Drop(name)),
+            (Focus::Tables, 1 | 2) => return Op::Keep,
+            (Focus::Tables, 3) => return Op::Reread,
+            (Focus::Tables, 4 | 5) => return Op::Flush,
+            (Focus::History, 0) => {
+                return Op::Change(Change::Delete { table: name, query: Query::all() });
+            }
+            (Focus::History, 1) => return Op::Compact,
+            (Focus::History, 2 | 3) => {
+                return Op::Clock(*dice.pick(&[25 * HOUR_NS, 25 * HOUR_NS, -60 * HOUR_NS]));
+            }
+            (Focus::History, 4) => return Op::Reread,
+            (Focus::Flushes, 0..4) => return Op::Steps(6),
+            (Focus::Flushes, 4) if profile.crashes => return Op::Kill,
+            _ => {
+                let change = write(model, profile, dice);
+                return Op::Write { change, fsync: dice.chance(55), waits: dice.chance(65) };
+            }
+        }
+    }
     match dice.below(100) {
         0..44 => Op::Write {
             change: write(model, profile, dice),

@@ -23,7 +23,7 @@ use crate::follow::Follower;
 use crate::ledger::Ledger;
 use crate::model::{Change, Model, TableModel};
 use crate::moments;
-use crate::ops::{self, Op, Profile};
+use crate::ops::{self, Focus, Op, Profile};
 
 /// When the simulated worlds begin, nanoseconds since the Unix epoch.
 pub const START_NS: i64 = 1_700_000_000_000_000_000;
@@ -73,6 +73,16 @@ impl Setup {
             compact_segment_count: *dice.pick(&[2, 2, 3]),
             checkpoint_edit_count: *dice.pick(&[2, 5, 64]),
         }
+    }
+
+    /// The same for a workload: where it is about flushes, they happen all the time.
+    #[must_use]
+    pub fn of(seed: u64, profile: Profile) -> Self {
+        let setup = Self::new(seed);
+        if profile.focus != Focus::Flushes {
+            return setup;
+        }
+        Self { background: true, flush_bytes: 600, log_file_bytes: 2_048, ..setup }
     }
 
     /// The options of one opening.
@@ -212,7 +222,7 @@ impl World {
     /// # Errors
     /// What does not fit the model.
     pub fn step(&mut self) -> Outcome {
-        self.poisoned = self.db().stats().poisoned.is_some();
+        self.poisoned = self.db().vitals().poisoned.is_some();
         let model = Arc::clone(self.ledger.lock().last());
         let op = ops::next(&model, self.profile, &mut self.dice);
         self.trace.push(format!("{op:?}"));
@@ -597,12 +607,13 @@ impl World {
 /// # Errors
 /// The first thing that does not fit the model.
 pub fn random_run(seed: u64, profile: Profile, step_count: u64) -> Result<(), Box<Failure>> {
-    let mut world = World::new(Setup::new(seed), profile);
+    let mut world = World::new(Setup::of(seed, profile), profile);
     let outcome = world.open().map_err(|error| format!("open: {error}")).and_then(|()| {
         (0..step_count).try_for_each(|_| {
             world.step()?;
             // Not always: what was read is open, and stays readable whatever becomes of its files.
-            if world.dice.chance(70) {
+            let percent = if profile.focus == Focus::Tables { 15 } else { 70 };
+            if world.dice.chance(percent) {
                 world.compare()?;
                 world.probe()?;
             }
