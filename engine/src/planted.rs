@@ -174,6 +174,7 @@ impl Bug {
 
 #[cfg(feature = "planted-bugs")]
 mod switch {
+    use std::cell::RefCell;
     use std::sync::atomic::{AtomicU8, Ordering};
 
     static ON: AtomicU8 = AtomicU8::new(0);
@@ -187,6 +188,39 @@ mod switch {
     pub fn is_on(bug: super::Bug) -> bool {
         ON.load(Ordering::Relaxed) == bug as u8
     }
+
+    thread_local! {
+        static SEALS: RefCell<Option<Vec<Seal>>> = const { RefCell::new(None) };
+    }
+
+    /// A piece of a file whose seal was computed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Seal {
+        /// The file.
+        pub file_id: u128,
+        /// Where the piece begins.
+        pub offset: u64,
+        /// Its bytes.
+        pub len_bytes: usize,
+        /// The seal.
+        pub seal: u32,
+    }
+
+    /// Every seal that this thread computes while `run` runs.
+    pub fn seals_of(run: impl FnOnce()) -> Vec<Seal> {
+        SEALS.set(Some(Vec::new()));
+        run();
+        SEALS.take().unwrap_or_default()
+    }
+
+    /// Notes a seal for [`seals_of`].
+    pub fn note_seal(file_id: u128, offset: u64, len_bytes: usize, seal: u32) {
+        SEALS.with_borrow_mut(|seals| {
+            if let Some(seals) = seals {
+                seals.push(Seal { file_id, offset, len_bytes, seal });
+            }
+        });
+    }
 }
 
 #[cfg(not(feature = "planted-bugs"))]
@@ -197,6 +231,10 @@ mod switch {
     pub const fn is_on(_bug: super::Bug) -> bool {
         false
     }
+
+    /// Notes nothing.
+    #[inline]
+    pub const fn note_seal(_file_id: u128, _offset: u64, _len_bytes: usize, _seal: u32) {}
 }
 
 pub use switch::*;

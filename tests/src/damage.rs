@@ -25,6 +25,15 @@ pub struct Flips {
     pub harmless: u64,
 }
 
+impl Flips {
+    /// Takes in another count.
+    pub fn merge(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.unreadable += other.unreadable;
+        self.harmless += other.harmless;
+    }
+}
+
 /// Flips `count` random bits, one at a time, in the database that the workload of `seed` leaves.
 ///
 /// # Errors

@@ -29,6 +29,15 @@ pub struct Faults {
     pub unopened: u64,
 }
 
+impl Faults {
+    /// Takes in another count.
+    pub fn merge(&mut self, other: Self) {
+        self.hit += other.hit;
+        self.poisoned += other.poisoned;
+        self.unopened += other.unopened;
+    }
+}
+
 /// Runs the workload of `seed` once for each of `count` random places and kinds of faults.
 ///
 /// # Errors
@@ -59,6 +68,33 @@ pub fn faults(seed: u64, count: u64, found: &mut Faults) -> Result<(), Box<Failu
         one_fault(seed, &fault, found)?;
     }
     Ok(())
+}
+
+/// Runs the workload of `seed` with each of its calls that change the disk, in steps of `step`, failing in five ways, once and from
+/// then on. Of a sync EIO means that what it should have written counts as clean.
+///
+/// # Errors
+/// The first thing that does not fit the model.
+pub fn every_call(seed: u64, step: usize, found: &mut Faults) -> Result<u64, Box<Failure>> {
+    let profile = Profile { fails: true, ..Profile::default() };
+    let mut dry = World::new(Setup::new(seed), profile);
+    let dried = dry.open().map_err(|error| error.to_string());
+    let dried = dried.and_then(|()| (0..STEP_COUNT).try_for_each(|_| dry.step()));
+    dried.map_err(|text| Failure { seed, text, trace: std::mem::take(&mut dry.trace) })?;
+    let calls = dry.vfs.call_count();
+    let ways = [
+        Fault::Eio,
+        Fault::Enospc,
+        Fault::ShortWrite(0),
+        Fault::ShortWrite(100),
+        Fault::ShortWrite(usize::MAX),
+    ];
+    for call in (seed % step.max(1) as u64..calls).step_by(step.max(1)) {
+        for (fault, sticky) in ways.iter().flat_map(|fault| [(*fault, false), (*fault, true)]) {
+            one_fault(seed, &Planned { at: FaultAt::Call(call), call, fault, sticky }, found)?;
+        }
+    }
+    Ok(calls)
 }
 
 /// A fault and its place.
@@ -182,6 +218,15 @@ pub struct Reads {
     pub unreadable: u64,
     /// Nothing was seen of it.
     pub unseen: u64,
+}
+
+impl Reads {
+    /// Takes in another count.
+    pub fn merge(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.unreadable += other.unreadable;
+        self.unseen += other.unseen;
+    }
 }
 
 /// Opens what the workload of `seed` leaves, and reads all of it, with each read, listing and opening failing once, or with a sample

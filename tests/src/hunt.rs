@@ -55,12 +55,7 @@ impl Check {
     /// # Errors
     /// What was found, a panic included.
     pub fn run(self, seed: u64) -> Result<(), String> {
-        let checked = catch_unwind(AssertUnwindSafe(|| self.check(seed)));
-        checked.unwrap_or_else(|cause| {
-            let text = cause.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(format!("panic: {}", text.unwrap_or_default()))
-        })
+        guarded(|| self.check(seed))
     }
 
     fn check(self, seed: u64) -> Result<(), String> {
@@ -119,6 +114,18 @@ impl Check {
             _ => Self::Model,
         }
     }
+}
+
+/// Runs `check`; a panic counts as found.
+///
+/// # Errors
+/// What was found.
+pub fn guarded(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
 }
 
 fn focused(seed: u64, focus: Focus) -> Result<(), Box<Failure>> {
