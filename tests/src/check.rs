@@ -161,8 +161,9 @@ pub fn compare_old(
     };
     for name in then.tables.keys().filter(kept) {
         match probe_table(snapshot, name, &then.tables[name], dice) {
-            Err(Probe::Refused(_, Error::SnapshotExpired { .. }))
-                if may_be_gone(&then.tables[name]) => {}
+            Err(Probe::Refused(_, error))
+                if matches!(*error, Error::SnapshotExpired { .. })
+                    && may_be_gone(&then.tables[name]) => {}
             probed => probed.map_err(|one| format!("of old: {}", one.text()))?,
         }
     }
@@ -172,7 +173,7 @@ pub fn compare_old(
 /// How a probe failed.
 enum Probe {
     /// The engine refused the read.
-    Refused(String, Error),
+    Refused(String, Box<Error>),
     /// It gave another answer.
     Differs(String),
 }
@@ -205,7 +206,7 @@ fn probe_table(
 ) -> Result<(), Probe> {
     let query = query(table, dice);
     let text = format!("{name} {query:?}");
-    let refused = |error: Error| Probe::Refused(text.clone(), error);
+    let refused = |error: Error| Probe::Refused(text.clone(), Box::new(error));
     // Columns of later are the others' business.
     let trim = |mut rows: Vec<OutRow>| {
         rows.iter_mut().for_each(|row| row.values.truncate(table.fields.len()));
@@ -244,7 +245,7 @@ fn aggregate(
         functions: functions.iter().map(|function| (*function, wanted.to_owned())).collect(),
     };
     let text = format!("aggregate {wanted} of {name} by {width_ns} ns, {query:?}");
-    let failed = |error: Error| Probe::Refused(text.clone(), error);
+    let failed = |error: Error| Probe::Refused(text.clone(), Box::new(error));
     let mut found = Vec::new();
     for batch in snapshot.aggregate(&request).map_err(failed)? {
         buckets_of(&batch.map_err(failed)?, &mut found);

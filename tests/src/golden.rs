@@ -39,8 +39,8 @@ pub struct Golden {
     pub disk: SimVfs,
     /// The last commit.
     pub last: Sequence,
-    /// What each table answers.
-    pub answers: BTreeMap<String, u64>,
+    /// What each table answers to each question.
+    pub answers: Answers,
     /// The table of each segment file.
     pub table_of: BTreeMap<PathBuf, String>,
     /// Log files as they were earlier, each with its later path.
@@ -191,7 +191,8 @@ impl Golden {
                 let id = db.table_schema(name).map_or(0, |schema| schema.id.0);
                 bytes.get(48..52) == Some(&id.to_le_bytes())
             };
-            let name = answers.keys().find(named).cloned().unwrap_or_default();
+            let mut names = answers.keys().map(|(name, _)| name);
+            let name = names.find(named).cloned().unwrap_or_default();
             table_of.insert(path, name);
         }
         let last = db.snapshot().sequence();
@@ -211,7 +212,7 @@ impl Golden {
 
     /// What it answers of the first `count` commits.
     #[must_use]
-    pub fn answers_at(&self, count: u64) -> Option<BTreeMap<String, u64>> {
+    pub fn answers_at(&self, count: u64) -> Option<Answers> {
         let db = self.open(&self.disk.clone_running(), false).ok()?;
         let incarnations = (0..=self.last.incarnation).rev();
         let named = |incarnation| db.snapshot_at(Sequence { incarnation, counter: count }).ok();
@@ -244,45 +245,79 @@ pub fn is_users(name: &str) -> bool {
     !name.starts_with(SYSTEM_TABLE_PREFIX)
 }
 
-/// What tables answer: a hash of the rows, the last rows and some aggregates of each that `wanted` takes.
+/// A question to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// All rows.
+    Rows,
+    /// The last rows.
+    Latest,
+    /// Aggregates by minute.
+    Aggregates,
+}
+
+impl Question {
+    /// Every question.
+    pub const ALL: [Self; 3] = [Self::Rows, Self::Latest, Self::Aggregates];
+}
+
+/// Hashes of what tables answer.
+pub type Answers = BTreeMap<(String, Question), u64>;
+
+/// What the tables that `wanted` takes answer.
 ///
 /// # Errors
 /// The first that is refused.
-pub fn answers(
-    snapshot: &Snapshot,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Result<BTreeMap<String, u64>, Error> {
-    let names: Vec<&str> = snapshot.catalog().names().filter(|name| wanted(name)).collect();
-    names.into_iter().map(|name| Ok((name.to_owned(), answer(snapshot, name)?))).collect()
+pub fn answers(snapshot: &Snapshot, wanted: &dyn Fn(&str) -> bool) -> Result<Answers, Error> {
+    let mut found = Answers::new();
+    for name in snapshot.catalog().names().filter(|name| wanted(name)) {
+        for question in Question::ALL {
+            found.insert((name.to_owned(), question), answer(snapshot, name, question)?);
+        }
+    }
+    Ok(found)
 }
 
-fn answer(snapshot: &Snapshot, name: &str) -> Result<u64, Error> {
+/// The hash of what the table `name` answers.
+///
+/// # Errors
+/// The engine's.
+pub fn answer(snapshot: &Snapshot, name: &str, question: Question) -> Result<u64, Error> {
     let mut hasher = DefaultHasher::new();
     let mut request = ScanRequest::new(name);
     request.with_sequence = true;
-    for batch in snapshot.scan(&request)? {
-        add(&batch?, &mut hasher);
-    }
-    add(&snapshot.latest(&request)?, &mut hasher);
-    let schema = snapshot.table(name)?;
-    if schema.field("price").is_some() {
-        use AggregateFunction as F;
-        let functions = [F::Count, F::First, F::Last, F::Min, F::Max, F::Sum];
-        let request = AggregateRequest {
-            scan: ScanRequest::new(name),
-            bucket: Some(Bucket { width_ns: MINUTE_NS, origin_ns: 0 }),
-            functions: functions.iter().map(|function| (*function, "price".to_owned())).collect(),
-        };
-        for batch in snapshot.aggregate(&request)? {
-            let batch = batch?;
-            batch.bucket_ns.hash(&mut hasher);
-            batch.row_count.hash(&mut hasher);
-            for at in 0..batch.bucket_ns.len() {
-                (0..batch.values.len()).for_each(|one| value(&batch.value(one, at), &mut hasher));
+    match question {
+        Question::Rows => {
+            for batch in snapshot.scan(&request)? {
+                add(&batch?, &mut hasher);
             }
         }
+        Question::Latest => add(&snapshot.latest(&request)?, &mut hasher),
+        Question::Aggregates => aggregates(snapshot, name, &mut hasher)?,
     }
     Ok(hasher.finish())
+}
+
+fn aggregates(snapshot: &Snapshot, name: &str, hasher: &mut DefaultHasher) -> Result<(), Error> {
+    if snapshot.table(name)?.field("price").is_none() {
+        return Ok(());
+    }
+    use AggregateFunction as F;
+    let functions = [F::Count, F::First, F::Last, F::Min, F::Max, F::Sum];
+    let request = AggregateRequest {
+        scan: ScanRequest::new(name),
+        bucket: Some(Bucket { width_ns: MINUTE_NS, origin_ns: 0 }),
+        functions: functions.iter().map(|function| (*function, "price".to_owned())).collect(),
+    };
+    for batch in snapshot.aggregate(&request)? {
+        let batch = batch?;
+        batch.bucket_ns.hash(hasher);
+        batch.row_count.hash(hasher);
+        for at in 0..batch.bucket_ns.len() {
+            (0..batch.values.len()).for_each(|one| value(&batch.value(one, at), hasher));
+        }
+    }
+    Ok(())
 }
 
 fn add(batch: &ScanBatch, hasher: &mut DefaultHasher) {

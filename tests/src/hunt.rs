@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use chronolith_engine::planted::{Bug, plant};
 
+use crate::crash::small::small_of;
 use crate::crash::{Failure, Plan, Tally, workload};
 use crate::damage::{Flips, flips};
 use crate::fault::{Faults, Reads, failing_reads, faults};
 use crate::full_disk::full_disk;
 use crate::ops::{Focus, Profile};
 use crate::world::random_run;
+use crate::wreck::{self, Wrecks};
 
 /// A kind of check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +26,12 @@ pub enum Check {
     History,
     /// The same, where rows are flushed all the time.
     Flushes,
-    /// Damaged files.
+    /// Flipped bits.
     Damage,
+    /// Damage of any kind to a database that has something of everything in it.
+    Wreck,
+    /// A workload of three operations, with all its images.
+    Small,
     /// Power cuts.
     Crash,
     /// Writes and syncs that fail.
@@ -38,12 +44,14 @@ pub enum Check {
 
 impl Check {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Model,
         Self::Tables,
         Self::History,
         Self::Flushes,
         Self::Damage,
+        Self::Wreck,
+        Self::Small,
         Self::Crash,
         Self::Fault,
         Self::Read,
@@ -68,6 +76,8 @@ impl Check {
             Self::History => focused(seed, Focus::History),
             Self::Flushes => focused(seed, Focus::Flushes),
             Self::Damage => flips(seed, 30, &mut Flips::default()),
+            Self::Wreck => return wreck::some(seed, 60, &mut Wrecks::default()),
+            Self::Small => small_of(seed, &mut Tally::default()),
             Self::Crash => {
                 let plan = Plan { op_count: 30, depth_percent: 0, ..Plan::default() };
                 workload(seed, plan, &mut Tally::default())

@@ -5,16 +5,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::crash::small::small_of;
 use crate::crash::{Plan, Tally, workload};
 use crate::damage::{Flips, flips};
-use crate::dice::Dice;
 use crate::fault::{Faults, Reads, failing_reads, faults};
-use crate::golden::Golden;
 use crate::hunt::{Check, guarded};
 use crate::wreck::{self, Wrecks};
 
 /// Units that are counted before the order of kinds repeats.
-const ROUND: u64 = 12;
+const ROUND: u64 = 14;
 
 /// One piece of work: a kind of check and its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,27 +69,15 @@ impl Unit {
             let found = match self.check {
                 Check::Crash => workload(self.seed, Plan::default(), &mut figures.tally),
                 Check::Damage => flips(self.seed, 100, &mut figures.flips),
+                Check::Small => small_of(self.seed, &mut figures.tally),
+                Check::Wreck => return wreck::some(self.seed, 250, &mut figures.wrecks),
                 Check::Fault => faults(self.seed, 40, &mut figures.faults),
                 Check::Read => failing_reads(self.seed, 40, &mut figures.reads),
                 other => return other.run(self.seed),
             };
-            found.map_err(|failure| failure.to_string())?;
-            match self.check {
-                Check::Damage => wreck(self.seed, &mut figures.wrecks),
-                _ => Ok(()),
-            }
+            found.map_err(|failure| failure.to_string())
         })
     }
-}
-
-/// Random damage to the golden database of `seed`.
-fn wreck(seed: u64, wrecks: &mut Wrecks) -> Result<(), String> {
-    let (golden, other) = (Golden::new(seed), Golden::new(seed ^ 1));
-    let mut dice = Dice::new(seed);
-    (0..200).try_for_each(|_| {
-        let (path, damage) = wreck::random(&golden, &other, &mut dice);
-        wreck::judge(&golden, &path, &damage, wrecks)
-    })
 }
 
 /// How much was looked at.

@@ -14,7 +14,7 @@ use chronolith_engine::vfs::sim::SimVfs;
 use crate::blocks::pieces;
 use crate::check::Outcome;
 use crate::dice::Dice;
-use crate::golden::{Golden, answers, is_log, is_segment, is_users};
+use crate::golden::{Golden, answer, answers, is_log, is_segment, is_users};
 
 /// What became of damage.
 #[derive(Debug, Default, Clone, Copy)]
@@ -96,7 +96,8 @@ pub fn judge(golden: &Golden, path: &Path, damage: &Damage, wrecks: &mut Wrecks)
         // Bytes in the place of the same ones.
         return Ok(());
     }
-    let judged = catch_unwind(AssertUnwindSafe(|| opened(golden, &disk, path, wrecks)));
+    let shortens = may_shorten(golden, path, damage);
+    let judged = catch_unwind(AssertUnwindSafe(|| opened(golden, &disk, path, shortens, wrecks)));
     judged
         .unwrap_or_else(|_| Err("it panicked".into()))
         .map_err(|text| format!("{}: {text}", place()))
@@ -120,7 +121,13 @@ fn tells(error: &Error, path: &Path) -> Outcome {
     Err(format!("the error does not tell: {text}"))
 }
 
-fn opened(golden: &Golden, disk: &SimVfs, path: &Path, wrecks: &mut Wrecks) -> Outcome {
+fn opened(
+    golden: &Golden,
+    disk: &SimVfs,
+    path: &Path,
+    shortens: bool,
+    wrecks: &mut Wrecks,
+) -> Outcome {
     let reader = disk.clone_running();
     let db = match golden.open(disk, true) {
         Ok(db) => db,
@@ -135,7 +142,7 @@ fn opened(golden: &Golden, disk: &SimVfs, path: &Path, wrecks: &mut Wrecks) -> O
     };
     let count = db.snapshot().sequence().counter;
     if count != golden.last.counter {
-        if !is_log(path) || count > golden.last.counter {
+        if !shortens || count > golden.last.counter {
             return Err(format!("{count} of {} commits are shown", golden.last.counter));
         }
         let is_torn = db.recovery().torn_tail.is_some();
@@ -161,12 +168,12 @@ fn opened(golden: &Golden, disk: &SimVfs, path: &Path, wrecks: &mut Wrecks) -> O
 fn read(golden: &Golden, db: &Db, path: &Path) -> Outcome<bool> {
     let snapshot = db.snapshot();
     let mut refused = false;
-    for (name, expected) in &golden.answers {
-        match answers(&snapshot, &|table| table == name) {
-            Ok(found) if found.get(name) == Some(expected) => {}
-            Ok(_) => return Err(format!("{name} answers otherwise, and no error")),
+    for ((name, question), expected) in &golden.answers {
+        match answer(&snapshot, name, *question) {
+            Ok(found) if found == *expected => {}
+            Ok(_) => return Err(format!("{question:?} of {name} are others, and no error")),
             Err(error) => {
-                tells(&error, path).map_err(|text| format!("{name}: {text}"))?;
+                tells(&error, path).map_err(|text| format!("{question:?} of {name}: {text}"))?;
                 if golden.table_of.get(path) != Some(name) {
                     return Err(format!("{name} is intact, and refused: {error}"));
                 }
@@ -175,6 +182,18 @@ fn read(golden: &Golden, db: &Db, path: &Path) -> Outcome<bool> {
         }
     }
     Ok(refused)
+}
+
+/// Whether the damage may take away groups without a witness: only at the end of the last log file, whose last sector is a witness.
+fn may_shorten(golden: &Golden, path: &Path, damage: &Damage) -> bool {
+    let last = golden.paths().into_iter().filter(|path| is_log(path)).max();
+    let len = golden.disk.read_raw(path).map_or(0, |bytes| bytes.len() as u64);
+    last.is_some_and(|last| last == path)
+        && match damage {
+            Damage::Truncate(_) | Damage::Replace(_) => true,
+            Damage::Overwrite(at, bytes) => at + bytes.len() as u64 > len.saturating_sub(512),
+            Damage::Flip(..) | Damage::Missing => false,
+        }
 }
 
 /// The state must be that of a prefix.
@@ -201,7 +220,9 @@ pub fn random(golden: &Golden, other: &Golden, dice: &mut Dice) -> (PathBuf, Dam
     let damage = match dice.below(10) {
         _ if len == 0 => Damage::Missing,
         0..4 => Damage::Flip(dice.below(len), dice.below(8) as u8),
-        4..6 => Damage::Truncate(dice.below(len)),
+        4 => Damage::Truncate(dice.below(len)),
+        5 if dice.chance(20) => Damage::Missing,
+        5 => Damage::Truncate(len - 1 - dice.below(len.min(3_000))),
         6 if !golden.older.is_empty() => {
             let (path, bytes) = dice.pick(&golden.older).clone();
             return (path, Damage::Replace(bytes));
@@ -247,4 +268,17 @@ pub fn each_piece(golden: &Golden, bits: u64, dice: &mut Dice, wrecks: &mut Wrec
         }
     }
     Ok(())
+}
+
+/// `count` random pieces of damage, one at a time, to the database of `seed`.
+///
+/// # Errors
+/// As [`judge`].
+pub fn some(seed: u64, count: u64, wrecks: &mut Wrecks) -> Outcome {
+    let (golden, other) = (Golden::new(seed), Golden::new(seed ^ 1));
+    let mut dice = Dice::new(seed);
+    (0..count).try_for_each(|_| {
+        let (path, damage) = random(&golden, &other, &mut dice);
+        judge(&golden, &path, &damage, wrecks)
+    })
 }

@@ -10,11 +10,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chronolith_engine::planted::Bug;
+use chronolith_engine::planted::{Bug, plant};
 use chronolith_tests::hunt::hunt;
 use chronolith_tests::torture::{Figures, Unit, Until, torture};
 
-const USAGE: &str = "torture [--minutes N | --units N] [--seed S] [--threads N] [--no-planted] [--replay KIND:SEED]";
+const USAGE: &str = "torture [--minutes N | --units N] [--seed S] [--threads N] [--no-planted] [--replay KIND:SEED [--plant BUG]]";
 
 struct Args {
     seed: u64,
@@ -22,12 +22,13 @@ struct Args {
     threads: usize,
     planted: bool,
     replay: Option<Unit>,
+    plant: Option<Bug>,
 }
 
 fn args() -> Result<Args, String> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let until = Until::Time(Duration::from_secs(600));
-    let mut args = Args { seed: 1, until, threads, planted: true, replay: None };
+    let mut args = Args { seed: 1, until, threads, planted: true, replay: None, plant: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -41,6 +42,11 @@ fn args() -> Result<Args, String> {
             "--threads" => args.threads = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
             "--no-planted" => args.planted = false,
             "--replay" => args.replay = Some(value()?.parse()?),
+            "--plant" => {
+                let name = value()?;
+                let known = Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
+                args.plant = Some(known.ok_or_else(|| format!("{name:?} is no bug"))?);
+            }
             _ => return Err(format!("{word:?} is unknown; {USAGE}")),
         }
     }
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
         }
     };
     if let Some(unit) = args.replay {
+        plant(args.plant);
         return match unit.run(&mut Figures::default()) {
             Ok(()) => {
                 println!("{unit}: nothing found");

@@ -69,6 +69,15 @@ pub fn sequences(len_max: usize) -> Vec<Vec<Small>> {
     all
 }
 
+/// Runs a sequence of up to three operations, chosen by number.
+///
+/// # Errors
+/// As [`small`].
+pub fn small_of(number: u64, tally: &mut Tally) -> Result<(), Box<Failure>> {
+    let all = sequences(3);
+    small(&all[(number % all.len() as u64) as usize], tally)
+}
+
 /// Runs one sequence, and opens and compares every image of it.
 ///
 /// # Errors
@@ -87,7 +96,7 @@ pub fn small(sequence: &[Small], tally: &mut Tally) -> Result<(), Box<Failure>> 
     };
     let mut world = World::new(setup, Profile { crashes: true, ..Profile::default() });
     let plan =
-        Plan { op_count: sequence.len() as u64, depth_percent: 0, every: true, ..Plan::default() };
+        Plan { op_count: sequence.len() as u64, depth_percent: 4, every: true, ..Plan::default() };
     let outcome = drive(&mut world, plan, tally, &mut |world, number| {
         world.trace.push(format!("{:?}", sequence[number as usize]));
         apply(world, sequence[number as usize])

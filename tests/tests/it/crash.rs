@@ -65,7 +65,7 @@ fn every_crash_image_opens_to_a_prefix() {
 #[test]
 fn every_image_of_small_workloads_opens_to_a_prefix() {
     // `CHRONOLITH_SMALL_STEP=1`: every sequence of up to three operations.
-    let step = number("CHRONOLITH_SMALL_STEP").unwrap_or(17) as usize;
+    let step = number("CHRONOLITH_SMALL_STEP").unwrap_or(5) as usize;
     let sequences = sequences(3);
     let mut tally = Tally::default();
     for sequence in sequences.iter().step_by(step.max(1)) {
