@@ -102,7 +102,7 @@ fn damage_is_told_or_makes_no_difference() {
         wrecks.total(),
         start.elapsed().as_secs_f64()
     );
-    assert!(wrecks.refused > 0 && wrecks.unreadable > 0 && wrecks.torn > 0, "{wrecks:?}");
+    assert!(wrecks.refused > 0 && wrecks.unreadable > 0 && wrecks.told > 0, "{wrecks:?}");
 }
 
 #[test]
@@ -119,5 +119,5 @@ fn every_length_of_the_small_files_is_told_or_makes_no_difference() {
         }
     }
     println!("{wrecks:?}");
-    assert!(wrecks.total() > 100, "{wrecks:?}");
+    assert!(wrecks.total() > 100 && wrecks.torn > 0, "{wrecks:?}");
 }
