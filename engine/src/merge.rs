@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::error::Result;
 use crate::model::{FieldType, MergeMode, RowChunk, Sequence, SeriesKey};
+use crate::planted::{Bug, is_on};
 use crate::tombstone::Tombstone;
 
 /// Rows at which a joined chunk is handed on.
@@ -29,6 +30,11 @@ pub trait RowSource: Send {
 pub fn overlap(bounds: impl Iterator<Item = (i64, i64)>) -> bool {
     let mut bounds: Vec<_> = bounds.collect();
     bounds.sort_unstable();
+    if is_on(Bug::OverlapAtEdge) {
+        return bounds
+            .windows(2)
+            .any(|pair| matches!(pair, [(_, last), (first, _)] if first < last));
+    }
     bounds.windows(2).any(|pair| matches!(pair, [(_, last), (first, _)] if first <= last))
 }
 
@@ -252,7 +258,10 @@ fn fold_non_null(chunk: &RowChunk, rows: std::ops::Range<usize>, out: &mut RowCh
     out.time.extend(chunk.time.get(last));
     out.sequence.extend(chunk.sequence.get(last));
     for (to, from) in out.fields.iter_mut().zip(&chunk.fields) {
-        let row = rows.clone().rev().find(|row| from.is_valid(*row)).unwrap_or(last);
+        let mut row = rows.clone().rev().find(|row| from.is_valid(*row)).unwrap_or(last);
+        if is_on(Bug::FoldOldestValue) {
+            row = rows.clone().find(|row| from.is_valid(*row)).unwrap_or(last);
+        }
         to.push_slice(from, row..row + 1);
     }
 }

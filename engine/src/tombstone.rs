@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::wire::{self, Decoded};
 use crate::limits::{TAG_COUNT_MAX, TAG_VALUE_LEN_BYTES_MAX};
 use crate::model::{Sequence, SeriesKey, TableId, TagFilter, TimeRange, check_tag_value, tag_of};
+use crate::planted::{Bug, is_on};
 
 /// Values of one tombstone's filter, inclusive.
 const FILTER_VALUE_COUNT_MAX: usize = 1 << 20;
@@ -28,7 +29,9 @@ impl Tombstone {
     /// Whether the row of `key` at `time`, written at `sequence`, is hidden.
     #[must_use]
     pub fn hides(&self, key: &SeriesKey, time: i64, sequence: Sequence) -> bool {
-        sequence < self.sequence && self.range.contains(time) && self.covers_series(key)
+        (sequence < self.sequence || is_on(Bug::TombstoneHidesLater))
+            && self.range.contains(time)
+            && self.covers_series(key)
     }
 
     /// Whether the series passes every filter, so that its rows of the range are hidden.

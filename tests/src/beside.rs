@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use crate::check::Outcome;
 use crate::dice::Dice;
 use crate::executor::LabelledExecutor;
+use crate::ledger::Ledger;
 use crate::model::Change;
 use crate::ops::{self, Op, Profile};
-use crate::world::Ledger;
 
 /// Of a hundred writes of segments, those in the middle of which something else happens.
 const PERCENT: u64 = 40;
@@ -90,7 +90,7 @@ impl Beside {
             return;
         }
         // That bug runs other jobs in the middle of a commit, which would wait for the outer call.
-        if is_on(Bug::StraddleMemtables) {
+        if is_on(Bug::StraddleMemtables) || is_on(Bug::HalfBatch) {
             return;
         }
         let Some((db, run, merges, steps)) = self.place() else { return };

@@ -1,5 +1,6 @@
 //! Compares what the engine answers with what the model holds.
 
+use chronolith_engine::Db;
 use chronolith_engine::error::Error;
 use chronolith_engine::model::{FieldType, SeriesKey, Value};
 use chronolith_engine::read::{
@@ -10,7 +11,7 @@ use chronolith_engine::snapshot::Snapshot;
 
 use crate::dice::Dice;
 use crate::model::{Model, OutRow, Query, TableModel, same};
-use crate::ops::{HOUR_NS, MINUTE_NS, predicate, query};
+use crate::ops::{HOUR_NS, MINUTE_NS, is_import, mark, predicate, query};
 
 /// What went wrong, for people.
 pub type Outcome<T = ()> = Result<T, String>;
@@ -76,11 +77,33 @@ pub fn compare(snapshot: &Snapshot, model: &Model) -> Outcome {
     if names != expected {
         return Err(format!("tables {names:?}, expected {expected:?}"));
     }
-    for (name, table) in &model.tables {
-        schema(snapshot, name, table)?;
-        let found =
-            scan(snapshot, name, &Query::all()).map_err(|error| format!("scan {name}: {error}"))?;
-        differ(&format!("scan {name}"), &found, table.resolved())?;
+    model.tables.keys().try_for_each(|name| compare_table(snapshot, model, name))
+}
+
+/// Compares the schema and every row of one table.
+///
+/// # Errors
+/// The first difference.
+pub fn compare_table(snapshot: &Snapshot, model: &Model, name: &str) -> Outcome {
+    let table = &model.tables[name];
+    schema(snapshot, name, table)?;
+    let found = scan(snapshot, name, &Query::all());
+    let found = found.map_err(|error| format!("scan {name}: {error}"))?;
+    differ(&format!("scan {name}"), &found, table.resolved())
+}
+
+/// Compares how far imports are.
+///
+/// # Errors
+/// The first difference.
+pub fn imports(db: &Db, model: &Model) -> Outcome {
+    for (id, (number, ..)) in model.producers.iter().filter(|(id, _)| is_import(id)) {
+        let found = db.import_progress(id).map_err(|error| format!("progress of {id}: {error}"))?;
+        let known = found.as_ref().map(|found| (found.chunk, &found.mark));
+        let expected = mark(*number);
+        if known != Some((*number, &expected)) {
+            return Err(format!("progress of {id}: {found:?}, expected {number} {expected:?}"));
+        }
     }
     Ok(())
 }
@@ -113,6 +136,7 @@ pub fn compare_old(
     then: &Model,
     now: &Model,
     may_be_gone: &dyn Fn(&TableModel) -> bool,
+    dice: &mut Dice,
 ) -> Outcome {
     for (name, table) in &then.tables {
         let Some(present) = now.tables.get(name) else { continue };
@@ -132,7 +156,35 @@ pub fn compare_old(
         }
         differ(&format!("scan {name} of old"), &found, table.resolved())?;
     }
+    let kept = |name: &&String| {
+        now.tables.get(*name).is_some_and(|one| one.created == then.tables[*name].created)
+    };
+    for name in then.tables.keys().filter(kept) {
+        match probe_table(snapshot, name, &then.tables[name], dice) {
+            Err(Probe::Refused(_, error))
+                if matches!(*error, Error::SnapshotExpired { .. })
+                    && may_be_gone(&then.tables[name]) => {}
+            probed => probed.map_err(|one| format!("of old: {}", one.text()))?,
+        }
+    }
     Ok(())
+}
+
+/// How a probe failed.
+enum Probe {
+    /// The engine refused the read.
+    Refused(String, Box<Error>),
+    /// It gave another answer.
+    Differs(String),
+}
+
+impl Probe {
+    fn text(&self) -> String {
+        match self {
+            Self::Refused(text, error) => format!("{text}: {error}"),
+            Self::Differs(text) => text.clone(),
+        }
+    }
 }
 
 /// Compares some random reads of every table.
@@ -141,20 +193,35 @@ pub fn compare_old(
 /// The first difference.
 pub fn probe(snapshot: &Snapshot, model: &Model, dice: &mut Dice) -> Outcome {
     for (name, table) in &model.tables {
-        let query = query(table, dice);
-        let text = format!("{name} {query:?}");
-        let failed = |error: Error| format!("{text}: {error}");
-        let found = scan(snapshot, name, &query).map_err(failed)?;
-        differ(&format!("scan {text}"), &found, &table.select(&query))?;
-        let (predicate, range) = predicate(&query);
-        let mut request = ScanRequest::new(name).predicate(predicate).range(range);
-        request.with_sequence = true;
-        let mut found = Vec::new();
-        rows_of(&snapshot.latest(&request).map_err(failed)?, &mut found);
-        differ(&format!("latest {text}"), &found, &table.latest(&query))?;
-        aggregate(snapshot, name, table, &query, dice)?;
+        probe_table(snapshot, name, table, dice).map_err(|probe| probe.text())?;
     }
     Ok(())
+}
+
+fn probe_table(
+    snapshot: &Snapshot,
+    name: &str,
+    table: &TableModel,
+    dice: &mut Dice,
+) -> Result<(), Probe> {
+    let query = query(table, dice);
+    let text = format!("{name} {query:?}");
+    let refused = |error: Error| Probe::Refused(text.clone(), Box::new(error));
+    // Columns of later are the others' business.
+    let trim = |mut rows: Vec<OutRow>| {
+        rows.iter_mut().for_each(|row| row.values.truncate(table.fields.len()));
+        rows
+    };
+    let found = trim(scan(snapshot, name, &query).map_err(refused)?);
+    differ(&format!("scan {text}"), &found, &table.select(&query)).map_err(Probe::Differs)?;
+    let (predicate, range) = predicate(&query);
+    let mut request = ScanRequest::new(name).predicate(predicate).range(range);
+    request.with_sequence = true;
+    let mut found = Vec::new();
+    rows_of(&snapshot.latest(&request).map_err(refused)?, &mut found);
+    differ(&format!("latest {text}"), &trim(found), &table.latest(&query))
+        .map_err(Probe::Differs)?;
+    aggregate(snapshot, name, table, &query, dice)
 }
 
 fn aggregate(
@@ -163,7 +230,7 @@ fn aggregate(
     table: &TableModel,
     query: &Query,
     dice: &mut Dice,
-) -> Outcome {
+) -> Result<(), Probe> {
     let wanted = if dice.chance(70) { "price" } else { "size" };
     let Some(field) = table.fields.iter().position(|field| field.0 == wanted) else {
         return Ok(());
@@ -178,14 +245,15 @@ fn aggregate(
         functions: functions.iter().map(|function| (*function, wanted.to_owned())).collect(),
     };
     let text = format!("aggregate {wanted} of {name} by {width_ns} ns, {query:?}");
-    let failed = |error: Error| format!("{text}: {error}");
+    let failed = |error: Error| Probe::Refused(text.clone(), Box::new(error));
     let mut found = Vec::new();
     for batch in snapshot.aggregate(&request).map_err(failed)? {
         buckets_of(&batch.map_err(failed)?, &mut found);
     }
     let expected = table.aggregate(query, width_ns, field);
     if found.len() != expected.len() {
-        return Err(format!("{text}: {} buckets, expected {}", found.len(), expected.len()));
+        let counts = (found.len(), expected.len());
+        return Err(Probe::Differs(format!("{text}: {} buckets, expected {}", counts.0, counts.1)));
     }
     for (found, expected) in found.iter().zip(&expected) {
         let values = [
@@ -202,7 +270,7 @@ fn aggregate(
             && found.values.len() == values.len()
             && found.values.iter().zip(&values).enumerate().all(|(at, (a, b))| alike(at, a, b));
         if !fits {
-            return Err(format!("{text}: {found:?}, expected {expected:?}"));
+            return Err(Probe::Differs(format!("{text}: {found:?}, expected {expected:?}")));
         }
     }
     Ok(())

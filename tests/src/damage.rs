@@ -11,6 +11,7 @@ use crate::crash::Failure;
 use crate::executor::LabelledExecutor;
 use crate::model::Query;
 use crate::ops::{Op, Profile};
+use crate::seals;
 use crate::world::{START_NS, Setup, World};
 
 /// What became of flipped bits.
@@ -24,12 +25,21 @@ pub struct Flips {
     pub harmless: u64,
 }
 
+impl Flips {
+    /// Takes in another count.
+    pub fn merge(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.unreadable += other.unreadable;
+        self.harmless += other.harmless;
+    }
+}
+
 /// Flips `count` random bits, one at a time, in the database that the workload of `seed` leaves.
 ///
 /// # Errors
 /// An answer that is neither right nor an error.
 pub fn flips(seed: u64, count: u64, flips: &mut Flips) -> Result<(), Box<Failure>> {
-    let profile = Profile { forgets: false, crashes: false, fails: false };
+    let profile = Profile { fails: false, ..Profile::default() };
     let mut world = World::new(Setup::new(seed), profile);
     let outcome = build(&mut world).and_then(|()| flip_all(&mut world, count, flips));
     let trace = std::mem::take(&mut world.trace);
@@ -43,7 +53,8 @@ fn build(world: &mut World) -> Outcome {
     (0..3).try_for_each(|_| world.step())?;
     world.apply(Op::Reopen)?;
     world.compare()?;
-    world.db().close().map_err(|error| format!("close: {error}"))
+    world.db().close().map_err(|error| format!("close: {error}"))?;
+    seals::check(&world.vfs).map(|_| ())
 }
 
 fn flip_all(world: &mut World, count: u64, flips: &mut Flips) -> Outcome {

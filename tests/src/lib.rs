@@ -10,12 +10,22 @@
 )]
 
 pub mod beside;
+pub mod blocks;
 pub mod check;
 pub mod crash;
 pub mod damage;
 pub mod dice;
 pub mod executor;
 pub mod fault;
+pub mod follow;
+pub mod full_disk;
+pub mod golden;
+pub mod hunt;
+pub mod ledger;
 pub mod model;
+pub mod moments;
 pub mod ops;
+pub mod seals;
+pub mod torture;
 pub mod world;
+pub mod wreck;

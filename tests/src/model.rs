@@ -282,6 +282,13 @@ impl Model {
                 let known = table.fields.iter().find(|field| field.0 == *name);
                 let value = match (known.map(|field| field.1), value) {
                     (Some(FieldType::F64), Value::I64(whole)) => Value::F64(*whole as f64),
+                    (
+                        Some(FieldType::Decimal { scale, .. }),
+                        Value::Decimal { units, scale: found },
+                    ) => Value::Decimal {
+                        units: units * 10_i64.pow(u32::from(scale - found)),
+                        scale,
+                    },
                     _ => value.clone(),
                 };
                 if value != Value::Null {

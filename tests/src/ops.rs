@@ -1,8 +1,8 @@
 //! Random operations, drawn from a seed and from what the model holds.
 
 use chronolith_engine::model::{
-    Batch, Comparison, Durability, MergeMode, Predicate, RowBuilder, TableOptions, TableRows,
-    TagFilter, TimeRange, Value,
+    Batch, Comparison, Durability, ImportMark, MergeMode, Predicate, RowBuilder, TableOptions,
+    TableRows, TagFilter, TimeRange, Value,
 };
 
 use crate::dice::Dice;
@@ -56,7 +56,7 @@ pub enum Op {
 }
 
 /// What a workload may do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Profile {
     /// Whether tables may keep no history, and the clock may move by days.
     pub forgets: bool,
@@ -64,6 +64,37 @@ pub struct Profile {
     pub crashes: bool,
     /// Whether I/O fails: then every batch must stand alone.
     pub fails: bool,
+    /// What happens more often than it would.
+    pub focus: Focus,
+}
+
+/// What a workload does more often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Focus {
+    /// Nothing.
+    #[default]
+    Usual,
+    /// Tables come and go while snapshots are kept, and little is read in between.
+    Tables,
+    /// Rows are deleted and merged away, and old sequences are read.
+    History,
+    /// Rows are flushed in the background, and the process is killed.
+    Flushes,
+}
+
+impl Profile {
+    /// A workload of any kind, without failing I/O.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let focus = match seed % 8 {
+            3 => Focus::Tables,
+            5 => Focus::Flushes,
+            6 => Focus::History,
+            _ => Focus::Usual,
+        };
+        let forgets = seed.is_multiple_of(3) || focus == Focus::History;
+        Self { forgets, crashes: true, fails: false, focus }
+    }
 }
 
 /// How the table `name` is made.
@@ -124,6 +155,33 @@ fn row(dice: &mut Dice, wide: bool, few: bool) -> RowIn {
     RowIn { time, tags, fields }
 }
 
+/// Many rows of one series, enough that its last row is kept apart.
+fn dense(dice: &mut Dice) -> Vec<RowIn> {
+    let start = 400_000 * HOUR_NS + 7 * HOUR_NS + dice.between(0, 20) * MINUTE_NS;
+    let count = dice.between(64, 90);
+    let mut row = |at: i64| RowIn {
+        time: start + at * 1_000_000_000,
+        tags: vec![("symbol".into(), "D".into())],
+        fields: vec![("price".into(), value("price", dice)), ("size".into(), value("size", dice))],
+    };
+    (0..count).map(&mut row).collect()
+}
+
+/// Some decimals with fewer digits than their column.
+fn shorten(tables: &mut [TableWrite], model: &Model, dice: &mut Dice) {
+    for write in tables {
+        let Some(table) = model.tables.get(&write.table) else { continue };
+        if !table.fields.iter().any(|field| field.0 == "fee") || !dice.chance(30) {
+            continue;
+        }
+        for (_, value) in write.rows.iter_mut().flat_map(|row| &mut row.fields) {
+            if let Value::Decimal { scale, .. } = value {
+                *scale = 1;
+            }
+        }
+    }
+}
+
 /// A write of one to three tables.
 #[must_use]
 pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
@@ -135,7 +193,10 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
         let rows = if dice.chance(10) { dice.between(10, 40) } else { dice.between(1, 5) };
         let wide = dice.chance(15);
         let few = profile.forgets && dice.chance(70);
-        let rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide, few)).collect();
+        let mut rows: Vec<RowIn> = (0..rows).map(|_| row(dice, wide, few)).collect();
+        if dice.chance(3) {
+            rows = dense(dice);
+        }
         let create = definition(name, profile, dice);
         let create = (!extra || profile.fails).then_some(create);
         tables.push(TableWrite { table: name.to_owned(), create, rows });
@@ -153,8 +214,9 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
             }
         }
     }
+    shorten(&mut tables, model, dice);
     let producer = dice.chance(30).then(|| {
-        let id = (*dice.pick(&["p1", "p2", "p3"])).to_owned();
+        let id = (*dice.pick(&["p1", "p2", "p3", "import:a"])).to_owned();
         let number = model.producers.get(&id).map_or(1, |last| last.0 + 1);
         (id, number)
     });
@@ -224,6 +286,33 @@ pub fn query(table: &TableModel, dice: &mut Dice) -> Query {
 /// The next operation.
 #[must_use]
 pub fn next(model: &Model, profile: Profile, dice: &mut Dice) -> Op {
+    let table = model.tables.iter().nth(dice.below(3) as usize);
+    if profile.focus != Focus::Usual
+        && dice.chance(60)
+        && let Some((name, _)) = table
+    {
+        let name = name.clone();
+        match (profile.focus, dice.below(9)) {
+            (Focus::Tables, 0) => return Op::Change(Change::Drop(name)),
+            (Focus::Tables, 1 | 2) => return Op::Keep,
+            (Focus::Tables, 3) => return Op::Reread,
+            (Focus::Tables, 4 | 5) => return Op::Flush,
+            (Focus::History, 0) => {
+                return Op::Change(Change::Delete { table: name, query: Query::all() });
+            }
+            (Focus::History, 1) => return Op::Compact,
+            (Focus::History, 2 | 3) => {
+                return Op::Clock(*dice.pick(&[25 * HOUR_NS, 25 * HOUR_NS, -60 * HOUR_NS]));
+            }
+            (Focus::History, 4) => return Op::Reread,
+            (Focus::Flushes, 0..4) => return Op::Steps(6),
+            (Focus::Flushes, 4) if profile.crashes => return Op::Kill,
+            _ => {
+                let change = write(model, profile, dice);
+                return Op::Write { change, fsync: dice.chance(55), waits: dice.chance(65) };
+            }
+        }
+    }
     match dice.below(100) {
         0..44 => Op::Write {
             change: write(model, profile, dice),
@@ -304,8 +393,29 @@ pub fn batch(tables: &[TableWrite], producer: Option<&(String, u64)>, fsync: boo
         batch = batch.with(table_rows(write));
     }
     match producer {
+        Some((id, number)) if is_import(id) => {
+            batch.import = Some(mark(*number));
+            batch.producer(id, *number)
+        }
         Some((id, number)) => batch.producer(id, *number),
         None => batch,
+    }
+}
+
+/// Whether a producer is an import.
+#[must_use]
+pub fn is_import(producer: &str) -> bool {
+    producer.starts_with("import:")
+}
+
+/// What an import notes beside chunk `number`.
+#[must_use]
+pub fn mark(number: u64) -> ImportMark {
+    ImportMark {
+        file: format!("file-{number}"),
+        row_count: number * 10,
+        source_row_count: number * 11,
+        finished: number.is_multiple_of(4),
     }
 }
 

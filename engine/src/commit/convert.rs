@@ -8,6 +8,7 @@ use crate::model::{
     Column, ColumnData, FieldColumn, FieldDef, FieldType, FieldValues, InvalidRows, Rows,
     TableSchema,
 };
+use crate::planted::{Bug, is_on};
 
 /// The rows of a table that are left out, with the first reason of each.
 pub(super) struct Refusals {
@@ -170,6 +171,7 @@ fn push_exact(
             rescale(value, 0, precision, scale).map(|one| to.push(one))
         }
         (ColumnData::I64(to), T::Decimal { precision, scale }, T::Decimal { scale: found, .. }) => {
+            let found = if is_on(Bug::DecimalScale) { scale } else { found };
             rescale(value, found, precision, scale).map(|one| to.push(one))
         }
         _ => None,

@@ -8,6 +8,7 @@ use super::ticket::Listener;
 use crate::error::{Error, Result};
 use crate::executor::JobStatus;
 use crate::model::Sequence;
+use crate::planted::{Bug, is_on};
 use crate::vfs::Vfs;
 use crate::wal::AheadError;
 
@@ -99,6 +100,9 @@ impl Pipeline {
     /// Everything up to here is committed, seen by readers, and durable.
     pub(super) fn durable_end(&self) -> Sequence {
         let snapshot = self.state.snapshot();
+        if is_on(Bug::TailPastDurable) {
+            return snapshot.sequence();
+        }
         snapshot.sequence().min(snapshot.durable_sequence())
     }
 

@@ -6,6 +6,7 @@ use crate::model::{
     Batch, FieldType, ImportMark, ImportProgress, MergeMode, Predicate, RowBuilder, SchemaMode,
     TableOptions, Value,
 };
+use crate::planted::{Bug, is_on};
 use crate::read::ScanRequest;
 use crate::snapshot::Snapshot;
 
@@ -56,6 +57,9 @@ pub(super) fn note(batch: &mut Batch, now_ns: i64) -> Result<()> {
     let (Some(mark), Some(producer)) = (batch.import.take(), &batch.producer) else {
         return Ok(());
     };
+    if is_on(Bug::LoseImportMark) {
+        return Ok(());
+    }
     let fields = [
         ("chunk", Value::U64(producer.number)),
         ("file", Value::Utf8(mark.file)),

@@ -187,6 +187,9 @@ impl Pipeline {
         if is_on(Bug::StraddleMemtables) {
             parts = halves(parts);
         }
+        if is_on(Bug::HalfBatch) {
+            parts = tables(parts);
+        }
         let last = parts.len() - 1;
         for (index, part) in parts.into_iter().enumerate() {
             let kept = producer.clone().filter(|one| !one.id.starts_with(imports::IMPORT_PREFIX));
@@ -265,6 +268,17 @@ fn halves(parts: Vec<Record>) -> Vec<Record> {
         let rest = Record { rows: second, ..Record::default() };
         record.rows = first;
         out.extend([record, rest]);
+    }
+    out
+}
+
+/// The rows of a record in a record a table, for a planted bug.
+fn tables(parts: Vec<Record>) -> Vec<Record> {
+    let mut out = Vec::new();
+    for mut record in parts {
+        let rest = record.rows.split_off(record.rows.len().min(1));
+        out.push(record);
+        out.extend(rest.into_iter().map(|rows| Record { rows: vec![rows], ..Record::default() }));
     }
     out
 }

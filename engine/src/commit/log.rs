@@ -202,17 +202,19 @@ impl Log {
     /// The first write of this opening: raises the incarnation, and begins a log file of its own.
     fn begin(&mut self) -> Result<()> {
         // What recovery read may be in memory alone: it must be durable before the new file calls it so.
-        for file in &self.closed {
+        for file in self.closed.iter().filter(|_| !is_on(Bug::SkipRecoverySync)) {
             self.vfs.open(&file.path, OpenMode::Write)?.sync_data().map_err(|e| unsynced(&e))?;
         }
         self.vfs.create_dir_all(&self.folder)?;
-        self.vfs.sync_dir(&self.dir)?;
+        if !is_on(Bug::SkipFolderSync) {
+            self.vfs.sync_dir(&self.dir)?;
+        }
         self.vfs.sync_dir(&self.folder)?;
         self.settle_tail()?;
         self.clear_strays()?;
         let version = self.manifest.version();
         let mut incarnation = version.incarnation + 1;
-        if is_on(Bug::ReuseSequence) {
+        if is_on(Bug::KeepIncarnation) {
             incarnation = version.incarnation.max(1);
         }
         let header = self.header(incarnation);
@@ -324,7 +326,7 @@ impl Log {
         let folder = self.dir.join(names::QUARANTINE_FOLDER);
         let name = torn.path.file_name().and_then(|name| name.to_str()).unwrap_or("log");
         let target = folder.join(format!("{name}.tail-{}", torn.offset));
-        if self.vfs.exists(&target)? {
+        if self.vfs.exists(&target)? || is_on(Bug::SkipQuarantine) {
             return Ok(());
         }
         self.vfs.create_dir_all(&folder)?;
@@ -370,7 +372,8 @@ impl Log {
     /// The number of the first file that is needed by rows from `unflushed` on, inclusive.
     pub fn floor_for(&self, unflushed: Sequence) -> u64 {
         let needed = |file: &&ClosedFile| file.last.is_some_and(|last| last >= unflushed);
-        let first = self.closed.iter().find(needed).map(|file| file.number);
+        let early = u64::from(is_on(Bug::TruncateLogEarly));
+        let first = self.closed.iter().find(needed).map(|file| file.number + early);
         let active = self.writer.as_ref().map(|writer| writer.header().number);
         let head = self.manifest.version().log_head.map_or(0, |(number, _)| number);
         first.or(active).unwrap_or(head + 1)

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::flush::{SegmentTarget, WRITER_GROUPS, columns_of, group_bytes};
 use crate::merge::{Resolver, RowSource, SeriesMerge};
 use crate::model::{ColumnId, FieldType, RowChunk, Sequence, SeriesKey, TableSchema, Window};
+use crate::planted::{Bug, is_on};
 use crate::segment::{SegmentInfo, SegmentReader, SegmentWriter};
 use crate::tombstone::Tombstone;
 
@@ -43,7 +44,8 @@ impl MergeInput<'_> {
     /// The columns of the inputs. The schema may have more, whose batches are not durable yet: their ids would be given anew after a crash.
     fn columns(&self) -> Vec<(ColumnId, FieldType)> {
         let held = |column: &(ColumnId, FieldType)| {
-            self.readers.iter().any(|reader| reader.columns().contains(column))
+            let count = if is_on(Bug::MergeLosesLateColumns) { 1 } else { self.readers.len() };
+            self.readers.iter().take(count).any(|reader| reader.columns().contains(column))
         };
         columns_of(self.schema).into_iter().filter(held).collect()
     }
@@ -211,7 +213,9 @@ fn merge_series(
     let hidden_by: Vec<Tombstone> =
         applied.iter().filter(|one| one.covers_series(key)).cloned().collect();
     let mut merge = SeriesMerge::new(types, work.chunk_bytes, sources);
-    let mut resolver = Resolver::new(input.schema.merge, horizon);
+    let fold_all = is_on(Bug::FoldAboveHorizon);
+    let mut resolver =
+        Resolver::new(input.schema.merge, if fold_all { Sequence::MAX } else { horizon });
     let mut row_count = 0;
     let mut write = |writer: &mut SegmentWriter<'_>, rows: Option<RowChunk>| -> Result<()> {
         let Some(rows) = rows.filter(|rows| rows.row_count() > 0) else { return Ok(()) };

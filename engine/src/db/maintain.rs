@@ -14,6 +14,7 @@ use crate::flush::{self, SegmentTarget};
 use crate::format::names;
 use crate::manifest::{Change, Manifest, Version};
 use crate::model::{FileId, Sequence, TableId, TableSchema};
+use crate::planted::{Bug, is_on};
 use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{Frozen, Install, SegmentHandle, StateCell, View};
@@ -104,20 +105,22 @@ impl Maintenance {
             .map(|segment| segment.file_id)
             .collect();
         let floor = self.pipeline.log_floor(frozen.through);
+        let late = is_on(Bug::AdvanceFlushedThrough);
+        let through = if late { self.state.inserted() } else { frozen.through };
         let mut changes =
             vec![Change::Catalog { catalog: Arc::clone(&frozen.catalog), through: frozen.through }];
         changes.extend(added.iter().cloned().map(Change::SegmentAdded));
         changes.extend(removed.iter().copied().map(Change::SegmentRemoved));
         for (table, memtables) in &frozen.tables {
             if !memtables.is_empty() && frozen.catalog.by_id(*table).is_some() {
-                changes.push(Change::FlushedThrough { table: *table, through: frozen.through });
+                changes.push(Change::FlushedThrough { table: *table, through });
             }
         }
         changes.extend(tombstone_changes(&version, &frozen));
         let producers =
             frozen.producers.iter().filter(|one| !one.id.starts_with(IMPORT_PREFIX)).cloned();
         let producers: Vec<_> = producers.collect();
-        if producers != *version.producers {
+        if producers != *version.producers && !is_on(Bug::LoseProducers) {
             changes.push(Change::Producers(Arc::new(producers)));
         }
         changes.extend(times.map(Change::CommitTimes));
@@ -333,7 +336,8 @@ impl Maintenance {
         let before = garbage.len();
         let mut failed = None;
         garbage.retain(|handle| {
-            if Arc::strong_count(handle) > 1 || failed.is_some() {
+            let is_held = Arc::strong_count(handle) > 1 && !is_on(Bug::CollectHeldSegment);
+            if is_held || failed.is_some() {
                 return true;
             }
             let path = self.target.folder.join(names::segment_file(handle.info().file_id));
@@ -378,7 +382,8 @@ fn applied_tombstones(
 
 /// Tombstones that the manifest lacks, and those of tables that are gone.
 fn tombstone_changes(version: &Version, frozen: &Frozen) -> Vec<Change> {
-    let new = frozen.tombstones.iter().filter(|one| one.sequence > version.catalog_sequence);
+    let known = if is_on(Bug::LoseTombstones) { Sequence::MAX } else { version.catalog_sequence };
+    let new = frozen.tombstones.iter().filter(|one| one.sequence > known);
     let mut changes: Vec<Change> =
         new.map(|one| Change::TombstoneAdded(Arc::new(one.clone()))).collect();
     for (table, known) in &version.tombstones {

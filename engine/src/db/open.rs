@@ -18,6 +18,7 @@ use crate::limits::LOG_FILL_STEP_BYTES;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
 use crate::memtable::bytes_at_most;
 use crate::model::Sequence;
+use crate::planted::{Bug, is_on};
 use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
@@ -61,7 +62,7 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
         }
         _ => return Err(not_one(dir, "it is empty")),
     };
-    let manifest = Arc::new(manifest);
+    let manifest = Arc::new(manifest.checkpoint_after(options.checkpoint_edit_count));
     let version = manifest.version();
     let limit_bytes = options.memory_bytes.unwrap_or_else(default_memory_bytes);
     let memory = Memory::new(limit_bytes, options.flush_bytes);
@@ -80,7 +81,10 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
         !writable,
         &mut |record| replay.record(record),
     )?;
-    let last = recovered.last.unwrap_or_default().max(version_last(&version));
+    let mut last = recovered.last.unwrap_or_default().max(version_last(&version));
+    if is_on(Bug::ReuseSequence) {
+        last = version_last(&version);
+    }
     if writable {
         remove_orphans(vfs.as_ref(), dir, &version)?;
     }
@@ -221,7 +225,9 @@ impl<'a> Replay<'a> {
         self.times.push(raw.sequence, raw.commit_time_ns);
         if raw.sequence <= self.version.catalog_sequence {
             // Schema, deletions and producers up to there are in the manifest.
-            record.catalog.clear();
+            if !is_on(Bug::ReplaySchemaTwice) {
+                record.catalog.clear();
+            }
             record.deletions.clear();
             record.producer = None;
         }
@@ -235,7 +241,8 @@ impl<'a> Replay<'a> {
             ),
         };
         record.rows.retain(|rows| {
-            raw.sequence > self.version.flushed_through(rows.table)
+            let flushed = self.version.flushed_through(rows.table);
+            (raw.sequence > flushed || is_on(Bug::ReplayFlushedRows))
                 && catalog.by_id(rows.table).is_some()
         });
         record.deletions.retain(|one| catalog.by_id(one.table).is_some());
@@ -267,6 +274,9 @@ impl<'a> Replay<'a> {
 /// left pages that count as clean and are not on the disk: syncing again would say they are, so they are read from the disk.
 fn settle_log(vfs: &dyn Vfs, folder: &Path) -> Result<()> {
     for (_, _, path) in wal::list(vfs, folder)? {
+        if is_on(Bug::SkipRecoverySync) {
+            continue;
+        }
         let file = vfs.open(&path, OpenMode::Write)?;
         file.sync_data()?;
         file.forget_cached()?;

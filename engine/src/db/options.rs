@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::executor::{Executor, ThreadExecutor};
+use crate::limits::MANIFEST_CHECKPOINT_EDIT_COUNT;
 use crate::rng::{Rng, SeededRng};
 use crate::vfs::{OsVfs, Vfs};
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub window_rows_min: u64,
     /// Segments in a window at which they are merged.
     pub compact_segment_count: usize,
+    /// Edits of the manifest between two checkpoints of it; at least 1.
+    pub checkpoint_edit_count: u64,
     /// Whether flushes and compactions start by themselves.
     pub background: bool,
     /// Where disk, time, randomness and threads come from.
@@ -78,6 +81,7 @@ impl Options {
             log_bytes_max: 512 << 20,
             window_rows_min: 1 << 20,
             compact_segment_count: 8,
+            checkpoint_edit_count: MANIFEST_CHECKPOINT_EDIT_COUNT,
             background: true,
             environment: Environment::system(),
         }

@@ -2,6 +2,7 @@
 //! that moved, or came from another file or format, does not pass. Format: docs/decisions/0006-checksums.md.
 
 use crate::model::FileId;
+use crate::planted::{Bug, is_on, note_seal};
 
 /// The number of this checksum in file headers: CRC-32 (ISO 3309), bound to its place.
 pub const CHECKSUM_CRC32: u8 = 1;
@@ -13,13 +14,19 @@ pub fn seal(file_id: FileId, offset: u64, version: u32, bytes: &[u8]) -> u32 {
     let mut place = [0; 28];
     let (id, rest) = place.split_at_mut(16);
     let (at, of) = rest.split_at_mut(8);
-    id.copy_from_slice(&file_id.0.to_le_bytes());
-    at.copy_from_slice(&offset.to_le_bytes());
+    if !is_on(Bug::ChecksumWithoutFile) {
+        id.copy_from_slice(&file_id.0.to_le_bytes());
+    }
+    if !is_on(Bug::ChecksumWithoutOffset) {
+        at.copy_from_slice(&offset.to_le_bytes());
+    }
     of.copy_from_slice(&version.to_le_bytes());
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&place);
     hasher.update(bytes);
-    hasher.finalize()
+    let seal = hasher.finalize();
+    note_seal(file_id.0, offset, bytes.len(), seal);
+    seal
 }
 
 /// Whether `checksum` is the one of `bytes` at this place.

@@ -16,6 +16,7 @@ use self::file::FileState;
 use crate::format::wire::{self, Decoded, corrupt};
 use crate::limits::COMMIT_TIME_STEP_NS;
 use crate::model::Sequence;
+use crate::planted::{Bug, is_on};
 
 /// Entries between two anchors: a lookup decodes at most so many.
 const ANCHOR_ENTRY_COUNT: usize = 256;
@@ -66,7 +67,10 @@ impl CommitTimes {
             return;
         }
         self.last_sequence = sequence;
-        let step = step_up(time_ns, COMMIT_TIME_STEP_NS);
+        let mut step = step_up(time_ns, COMMIT_TIME_STEP_NS);
+        if is_on(Bug::RoundCommitTimesDown) {
+            step = time_ns.div_euclid(COMMIT_TIME_STEP_NS);
+        }
         if self.last.is_none_or(|last| step > last.step) {
             self.add(Entry { sequence, step });
         }

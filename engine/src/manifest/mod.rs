@@ -45,6 +45,7 @@ pub struct Manifest {
     dir: PathBuf,
     folder: PathBuf,
     writable: bool,
+    checkpoint_edit_count: u64,
     writer: Mutex<Writer>,
     current: RwLock<Arc<Version>>,
 }
@@ -154,9 +155,17 @@ impl Manifest {
             dir: dir.to_path_buf(),
             folder,
             writable,
+            checkpoint_edit_count: MANIFEST_CHECKPOINT_EDIT_COUNT,
             writer: Mutex::new(writer),
             current: RwLock::new(Arc::new(recovered.version)),
         })
+    }
+
+    /// The same with a checkpoint after every `edit_count` edits, at least 1.
+    #[must_use]
+    pub fn checkpoint_after(mut self, edit_count: u64) -> Self {
+        self.checkpoint_edit_count = edit_count.max(1);
+        self
     }
 
     /// The present version.
@@ -235,7 +244,7 @@ impl Manifest {
 
     /// Writes a checkpoint when due, then removes what is no longer needed. Nothing depends on either, so failures are logged.
     fn maintain(&self, writer: &mut Writer, version: &Version) {
-        if version.number - writer.checkpoint >= MANIFEST_CHECKPOINT_EDIT_COUNT {
+        if version.number - writer.checkpoint >= self.checkpoint_edit_count {
             match self.write_checkpoint(writer, version) {
                 Ok(()) => {
                     writer.checkpoint = version.number;

@@ -9,6 +9,7 @@ use super::change::{Change, ProducerState, Quarantined, check_encodable};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::model::{FileId, Sequence, TableId};
+use crate::planted::{Bug, is_on};
 use crate::segment::SegmentInfo;
 use crate::tombstone::Tombstone;
 
@@ -134,7 +135,9 @@ impl Version {
         }
         let (catalog, through) = (Arc::clone(&self.catalog), self.catalog_sequence);
         changes.push(Change::Catalog { catalog, through });
-        changes.extend(self.all_segments().cloned().map(Change::SegmentAdded));
+        let omitted = is_on(Bug::CheckpointOmitsTable).then(|| self.segments.keys().next_back());
+        let kept = |one: &&Arc<SegmentInfo>| omitted.flatten() != Some(&one.table);
+        changes.extend(self.all_segments().filter(kept).cloned().map(Change::SegmentAdded));
         for (table, through) in &self.flushed_through {
             changes.push(Change::FlushedThrough { table: *table, through: *through });
         }

@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 use crate::error::{Error, Result};
 use crate::limits::{INDEX_BLOCK_COUNT_MAX, POSTINGS_BLOCK_BYTES, TAG_VALUE_LEN_BYTES_MAX};
 use crate::model::{SeriesKey, TagFilter};
+use crate::planted::{Bug, is_on};
 
 use super::dictionary::Dictionary;
 use super::index::{BlockIndex, lower_bound};
@@ -87,7 +88,12 @@ impl TagIndexBuilder {
         for tag in self.tags {
             let mut index = BlockIndex::default();
             let mut block = BlockBuilder::default();
-            for (value, ordinals) in tag.postings() {
+            let count = tag.series.len();
+            for (value, mut ordinals) in tag.postings() {
+                let shifts = ordinals.last().is_some_and(|last| (*last as usize) + 1 < count);
+                if shifts && is_on(Bug::PostingsOffByOne) {
+                    ordinals.iter_mut().for_each(|ordinal| *ordinal += 1);
+                }
                 block.push(&value, &ordinals)?;
                 if block.is_full() {
                     block.close(&mut index, out)?;

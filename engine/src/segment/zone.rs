@@ -5,6 +5,7 @@ use chronolith_codec::CodecError;
 use chronolith_codec::varint::{self, Reader};
 
 use crate::model::{FieldType, Value};
+use crate::planted::{Bug, is_on};
 
 use super::layout::u128_le;
 
@@ -344,7 +345,10 @@ impl Gather<f64, f64> {
         }
         self.nan_count += nan_count;
         // Adding 0.0 makes 0.0 of -0.0 and changes nothing else.
-        let bounds = (nan_count < values.len()).then_some((min + 0.0, max + 0.0));
+        let mut bounds = (nan_count < values.len()).then_some((min + 0.0, max + 0.0));
+        if nan_count > 0 && is_on(Bug::NanBound) {
+            bounds = Some((f64::NAN, f64::NAN));
+        }
         self.pages.push(bounds);
         let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return };
         let (min, max) = bounds.unwrap_or((f64::NAN, f64::NAN));

@@ -192,7 +192,9 @@ pub fn publish_file(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<bool> {
         let _ = vfs.remove(&temporary);
         return Err(error);
     }
-    file.sync_data()?;
+    if !is_on(Bug::NameBeforeContent) {
+        file.sync_data()?;
+    }
     let published = vfs.publish_new(&temporary, path)?;
     if !published {
         vfs.remove(&temporary)?;

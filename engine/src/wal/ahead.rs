@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::limits::{LOG_FILL_BYTES, LOG_FILL_STEP_BYTES, RESERVE_PART_COUNT};
+use crate::planted::{Bug, is_on};
 use crate::vfs::{File, Vfs};
 
 /// The end of a log file, shared by the leader and the job that prepares it.
@@ -73,7 +74,11 @@ impl Ahead {
     pub(super) fn sync(&self) -> Result<()> {
         let mut failed = self.failed.lock();
         self.check_failure(failed.as_deref())?;
-        self.file.sync_data().inspect_err(|error| *failed = Some(error.to_string()))
+        let mut synced = self.file.sync_data();
+        if synced.is_err() && is_on(Bug::RetrySync) {
+            synced = self.file.sync_data();
+        }
+        synced.inspect_err(|error| *failed = Some(error.to_string()))
     }
 
     /// Refuses where a sync failed.

@@ -13,6 +13,7 @@ use crate::format::frame;
 use crate::format::version::WAL_VERSION;
 use crate::limits::LOG_SECTOR_BYTES;
 use crate::model::{FileId, Sequence};
+use crate::planted::{Bug, is_on};
 use crate::vfs::{File, OpenMode, Vfs};
 
 /// How a log file ends.
@@ -214,7 +215,7 @@ impl LogFile {
         let len = group_bytes(header.payload_bytes as usize) - GROUP_HEADER_BYTES;
         let body = window.bytes(payload_offset, len)?;
         let (file_id, expected) = (self.header.file_id, header.payload_checksum);
-        let checked = crate::planted::is_on(crate::planted::Bug::SkipChecksum)
+        let checked = is_on(Bug::SkipChecksum)
             || frame::check(file_id, payload_offset, WAL_VERSION, body, expected);
         if body.len() < len || !checked {
             return Ok(Err("the group's records do not match their checksum".into()));
@@ -261,6 +262,9 @@ impl LogFile {
         let corrupt = |proof: String| {
             Err(Error::corrupt(&self.path, offset, "log group", format!("{detail}; {proof}")))
         };
+        if is_on(Bug::StopAtDamage) {
+            return Ok(LogEnd::Torn { detail });
+        }
         if let Some(end) = known_end {
             return corrupt(format!("the next log file says that this one counts to byte {end}"));
         }
@@ -349,9 +353,13 @@ impl Window {
 
 /// Fills `buf` from `offset` of a file of `len_bytes`; gives fewer bytes only where the file ends. Fewer before that are no end.
 fn read_whole(file: &dyn File, buf: &mut [u8], offset: u64, len_bytes: u64) -> Result<usize> {
-    let got = file.read_at(buf, offset)?;
+    let blind = is_on(Bug::ReadErrorIsEnd);
+    let got = match file.read_at(buf, offset) {
+        Err(_) if blind => 0,
+        read => read?,
+    };
     let there = usize::try_from(len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
-    if got >= buf.len().min(there) {
+    if got >= buf.len().min(there) || blind {
         return Ok(got);
     }
     let text = format!("{got} bytes came from byte {offset}, though the file has {len_bytes}");

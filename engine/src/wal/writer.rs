@@ -13,6 +13,7 @@ use crate::format::names;
 use crate::format::version::WAL_VERSION;
 use crate::limits::{LOG_FILL_STEP_BYTES, LOG_SECTOR_BYTES, RESERVE_PART_COUNT};
 use crate::model::Sequence;
+use crate::planted::{Bug, is_on};
 use crate::vfs::{File, OpenMode, Vfs};
 
 /// Bytes of the buffer that are kept from group to group: more are the memory of the batches alone.
@@ -86,7 +87,7 @@ impl LogWriter {
                 return Err(error);
             }
         };
-        if !crate::planted::is_on(crate::planted::Bug::SkipDirectorySync) {
+        if !is_on(Bug::SkipDirectorySync) {
             vfs.sync_dir(folder)?;
         }
         let start = LOG_SECTOR_BYTES as u64;
@@ -182,6 +183,12 @@ impl LogWriter {
         let checksum = encoded.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         self.ahead.claim(offset + bytes as u64);
         if let Err(error) = self.file.write_at(&self.buffer, offset) {
+            if is_on(Bug::KeepFailedGroup) {
+                return Err(error);
+            }
+            if is_on(Bug::AdvanceOverFailedGroup) {
+                self.written_bytes += bytes as u64;
+            }
             return Err(self.take_back(offset, error));
         }
         self.previous_checksum = checksum;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use chronolith_tests::crash::small::{sequences, small};
 use chronolith_tests::crash::{Failure, Phase, Plan, Tally, workload};
 use chronolith_tests::dice::{number, seed_or};
 use parking_lot::Mutex;
@@ -54,6 +55,24 @@ fn every_crash_image_opens_to_a_prefix() {
     }
     assert!(tally.total() >= wanted, "{} images", tally.total());
     for phase in Phase::ALL {
-        assert!(tally.of(phase) * 50 >= tally.total(), "too few images of {phase:?}");
+        assert!(
+            tally.of(phase).iter().sum::<usize>() * 50 >= tally.total(),
+            "too few images of {phase:?}"
+        );
     }
+}
+
+#[test]
+fn every_image_of_small_workloads_opens_to_a_prefix() {
+    // `CHRONOLITH_SMALL_STEP=1`: every sequence of up to three operations.
+    let step = number("CHRONOLITH_SMALL_STEP").unwrap_or(5) as usize;
+    let sequences = sequences(3);
+    let mut tally = Tally::default();
+    for sequence in sequences.iter().step_by(step.max(1)) {
+        if let Err(failure) = small(sequence, &mut tally) {
+            panic!("{failure}");
+        }
+    }
+    println!("{} of {} sequences\n{tally}", sequences.len().div_ceil(step), sequences.len());
+    assert!(tally.total() > 200, "{} images", tally.total());
 }

@@ -10,5 +10,6 @@
 )]
 
 mod crash;
+mod damage;
 mod fault;
 mod model;

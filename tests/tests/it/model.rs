@@ -14,8 +14,7 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
 #[test]
 fn random_operations_match_the_model() {
     for seed in seeds(200) {
-        let profile = Profile { forgets: seed.is_multiple_of(3), crashes: true, fails: false };
-        if let Err(failure) = random_run(seed, profile, 80) {
+        if let Err(failure) = random_run(seed, Profile::of(seed), 80) {
             panic!("{failure}");
         }
     }

@@ -31,7 +31,7 @@ impl std::fmt::Debug for CrashChoice<'_> {
 /// What a question is about. Option 0 always is "as before", option 1 "as written".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pending {
-    /// A sector: 2 zeros, 3 garbage, 4 torn (its first bytes as written, the others as before), 5 and on what was
+    /// A sector: 2 zeros, 3 garbage or another file's sector, 4 torn (its first bytes as written, the others as before), 5 and on what was
     /// written and overwritten in between.
     Sector,
     /// A sector of a failed sync; the same options.

@@ -46,8 +46,11 @@ impl Disk {
             CrashChoice::Random(seed) => mix(mix(1, self.seed), seed),
             _ => self.seed,
         };
-        let mut cut =
-            Cut { chooser: Chooser::new(choice, self), noise: SeededRng::new(noise_seed) };
+        let mut cut = Cut {
+            disk: self,
+            chooser: Chooser::new(choice, self),
+            noise: SeededRng::new(noise_seed),
+        };
         let mut persists = |change: &Change| cut.persists(change);
         let reached = reachable(self.names.after_cut(&mut persists));
         let mut files = BTreeMap::new();
@@ -103,12 +106,13 @@ fn reachable(mut folders: BTreeMap<u64, Arc<Folder>>) -> Reached {
 }
 
 /// One power cut: the decisions, and the noise for what is damaged.
-struct Cut<'a> {
+struct Cut<'a, 'd> {
+    disk: &'d Disk,
     chooser: Chooser<'a>,
     noise: SeededRng,
 }
 
-impl Cut<'_> {
+impl Cut<'_, '_> {
     fn persists(&mut self, change: &Change) -> bool {
         let pending = if change.lost { Pending::LostEntry } else { Pending::Entry };
         self.chooser.answer(&Question { pending, call: change.order, file: 0, options: 2 }) == 1
@@ -194,7 +198,7 @@ impl Cut<'_> {
                 Fate::Old => continue,
                 Fate::New => new(),
                 Fate::Zeros => [0; SECTOR_BYTES],
-                Fate::Garbage => self.garbage(),
+                Fate::Garbage => self.garbage(*sector),
                 Fate::Torn => self.torn(new(), &file.durable.sector(*sector)),
                 Fate::Earlier(index) => {
                     let earlier =
@@ -206,7 +210,17 @@ impl Cut<'_> {
         }
     }
 
-    fn garbage(&self) -> Sector {
+    /// Noise, or what another file has there: disks give the blocks of removed files to new ones.
+    fn garbage(&self, index: u64) -> Sector {
+        if self.noise.next_u64().is_multiple_of(2) {
+            let others = self.disk.files.values().map(|file| file.volatile.sector(index));
+            let stale: Vec<Sector> = others.filter(|found| *found != [0; SECTOR_BYTES]).collect();
+            let count = stale.len() as u64;
+            let at = self.noise.next_u64() % count.max(1);
+            if let Some(found) = usize::try_from(at).ok().and_then(|at| stale.get(at)) {
+                return *found;
+            }
+        }
         let mut sector = [0; SECTOR_BYTES];
         for word in sector.as_chunks_mut::<8>().0 {
             *word = self.noise.next_u64().to_le_bytes();
