@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod commands;
+mod formats;
 mod importing;
 mod memory;
 mod quickstart;
