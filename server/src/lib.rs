@@ -3,6 +3,7 @@
 
 mod blocking;
 pub mod config;
+mod contain;
 mod convert;
 pub mod ctl;
 mod http;

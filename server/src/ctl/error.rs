@@ -14,6 +14,7 @@ use crate::config::ConfigError;
 use crate::text::csv::CsvError;
 use crate::text::infer::TypeError;
 use crate::text::input::InputError;
+use crate::text::lines::LineError;
 use crate::text::output::OutputError;
 use crate::text::time::TimeError;
 
@@ -39,6 +40,9 @@ pub enum CtlError {
     /// A file cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A file is not lines of text.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// A file is not CSV.
     #[error(transparent)]
     Csv(#[from] CsvError),
@@ -136,11 +140,18 @@ impl CtlError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Engine(error) => kind_code(error.kind()),
-            Self::Input(error) | Self::Csv(CsvError::Input(error)) => input_code(error),
+            Self::Input(error)
+            | Self::Csv(CsvError::Input(error))
+            | Self::Line(LineError::Input(error)) => input_code(error),
             Self::Client(error) | Self::RemoteSql { error, .. } => client_code(error),
             Self::Serve(ServeError::Listen { .. }) => 6,
             Self::Serve(_) => 1,
-            Self::Config(_) | Self::Csv(_) | Self::Time(_) | Self::Type(_) | Self::Invalid(_) => 2,
+            Self::Config(_)
+            | Self::Csv(_)
+            | Self::Line(_)
+            | Self::Time(_)
+            | Self::Type(_)
+            | Self::Invalid(_) => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
             Self::Corrupt(_) | Self::Damaged(_) | Self::Incomplete => 5,

@@ -1,29 +1,25 @@
 //! Rows that clients send in Arrow's IPC stream format. The bytes are outside bytes: nothing is allocated by what they
 //! announce, only by what came; a decoder that trips over them refuses the request.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::Buffer;
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{
-    DataType, Float64Type, Int64Type, SchemaRef, TimestampNanosecondType, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::root_as_message;
 use arrow::record_batch::RecordBatch;
-use chronolith_codec::{Bitmap, TextBuf};
 use chronolith_engine::Error;
 use chronolith_engine::limits::{BATCH_ROWS_MAX, TAG_COUNT_MAX};
 use chronolith_engine::model::{
-    Column, ColumnData, FieldColumn, FieldType, TableOptions, TableRows, TableSchema, TagColumn,
-    TagValues,
+    FieldColumn, FieldType, TableOptions, TableRows, TableSchema, TagColumn,
 };
 use chronolith_proto::v1;
+use chronolith_query::SqlError;
+use chronolith_query::convert::{field_column, field_type_of, refuse_all, tag_values, times};
 use tonic::Status;
 
-use super::{TIME, tag_type, timestamp_type};
-use crate::{convert, status};
+use super::TIME;
+use crate::contain::contained;
+use crate::status;
 
 /// The rows of an IPC stream, one [`TableRows`] a record batch, behind `to`.
 ///
@@ -80,8 +76,7 @@ fn decode(table: &str, ipc: bytes::Bytes) -> Result<(SchemaRef, Vec<RecordBatch>
         Ok::<_, arrow::error::ArrowError>((decoder.schema(), batches))
     };
     // The decoder has checks, and asserts where it lacks them.
-    let read = catch_unwind(AssertUnwindSafe(read));
-    let read = read.map_err(|_| wrong("its messages contradict themselves"))?;
+    let read = contained(read).map_err(|_| wrong("its messages contradict themselves"))?;
     let (schema, batches) = read.map_err(|error| wrong(&error.to_string()))?;
     let schema = schema.ok_or_else(|| wrong("it has no schema"))?;
     Ok((schema, batches))
@@ -119,7 +114,7 @@ fn check_bodies(mut ipc: &[u8]) -> Result<(), String> {
 enum Role {
     Time,
     Tag,
-    Field(FieldType),
+    Field,
     Nothing,
 }
 
@@ -165,7 +160,7 @@ impl Roles {
             } else if *data_type == DataType::Null {
                 Role::Nothing
             } else {
-                Role::Field(field_type(data_type).ok_or_else(|| {
+                field_type_of(data_type).map(|_| Role::Field).ok_or_else(|| {
                     status::of(&Error::WrongType {
                         table: table.to_owned(),
                         column: name.clone(),
@@ -173,7 +168,7 @@ impl Roles {
                         found: format!("Arrow's {data_type}"),
                         row: None,
                     })
-                })?)
+                })?
             };
             Ok((name.clone(), role))
         };
@@ -199,7 +194,7 @@ impl Roles {
                 Role::Nothing => {}
                 Role::Time => rows.time = at.time(array)?,
                 Role::Tag => rows.tags.push(at.tag(array)?),
-                Role::Field(field_type) => rows.fields.push(at.field(array, *field_type)?),
+                Role::Field => rows.fields.push(at.field(array)?),
             }
         }
         Ok(rows)
@@ -210,26 +205,6 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// The type of the field that a column of `data_type` becomes.
-fn field_type(data_type: &DataType) -> Option<FieldType> {
-    Some(match data_type {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => FieldType::I64,
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => FieldType::U64,
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => FieldType::F64,
-        DataType::Boolean => FieldType::Bool,
-        text if is_text(text) => FieldType::Utf8,
-        DataType::Dictionary(_, value) if is_text(value) => FieldType::Utf8,
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => FieldType::Timestamp,
-        DataType::Decimal32(precision, scale)
-        | DataType::Decimal64(precision, scale)
-        | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => {
-            FieldType::decimal(*precision, u8::try_from(*scale).ok()?)?
-        }
-        _ => return None,
-    })
-}
-
 /// A column, for messages.
 struct At<'a> {
     table: &'a str,
@@ -238,112 +213,36 @@ struct At<'a> {
 
 impl At<'_> {
     fn wrong(&self, why: &str) -> Status {
-        status::invalid(format!("column {:?} of table {:?}: {why}", self.name, self.table))
+        status::invalid(format!("table {:?}: column {:?}: {why}", self.table, self.name))
     }
 
-    /// The same values in another type; values that do not fit are refused.
-    fn cast(&self, array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Status> {
-        if array.data_type() == to {
-            return Ok(ArrayRef::clone(array));
-        }
-        let options = CastOptions { safe: false, ..CastOptions::default() };
-        cast_with_options(array, to, &options).map_err(|error| self.wrong(&error.to_string()))
+    fn refused(&self, error: &SqlError) -> Status {
+        status::invalid(format!("table {:?}: {}", self.table, error.message))
     }
 
+    /// Timestamps, dates, and 64-bit integers of nanoseconds.
     fn time(&self, array: &ArrayRef) -> Result<Vec<i64>, Status> {
+        if *array.data_type() != DataType::Int64 {
+            if field_type_of(array.data_type()) != Some(FieldType::Timestamp) {
+                return Err(self.wrong(&format!(
+                    "it holds Arrow's {}, which is no time: send timestamps, or 64-bit integers of nanoseconds",
+                    array.data_type()
+                )));
+            }
+            return times(self.name, array).map_err(|error| self.refused(&error));
+        }
         if array.null_count() > 0 {
             return Err(self.wrong(&format!("{} of the times are NULL", array.null_count())));
         }
-        if *array.data_type() == DataType::Int64 {
-            return Ok(array.as_primitive::<Int64Type>().values().to_vec());
-        }
-        if field_type(array.data_type()) != Some(FieldType::Timestamp) {
-            return Err(self.wrong(&format!(
-                "it holds Arrow's {}, which is no time: send timestamps, or 64-bit integers of nanoseconds",
-                array.data_type()
-            )));
-        }
-        let times = self.cast(array, &timestamp_type())?;
-        Ok(times.as_primitive::<TimestampNanosecondType>().values().to_vec())
+        Ok(array.as_primitive::<Int64Type>().values().to_vec())
     }
 
     fn tag(&self, array: &ArrayRef) -> Result<TagColumn, Status> {
-        let text = matches!(array.data_type(), DataType::Dictionary(_, value) if is_text(value))
-            || is_text(array.data_type());
-        if *array.data_type() == DataType::Null {
-            let values = TagValues::Constant(String::new());
-            return Ok(TagColumn { name: self.name.to_owned(), values });
-        }
-        if !text {
-            return Err(self.wrong(&format!(
-                "it is a tag, which holds text, but it is sent as Arrow's {}",
-                array.data_type()
-            )));
-        }
-        let coded = self.cast(array, &tag_type())?;
-        let coded = coded.as_dictionary::<UInt32Type>();
-        let known = self.cast(coded.values(), &DataType::Utf8)?;
-        let known = known.as_string::<i32>();
-        // The absent tag is empty text, behind the values that are there.
-        let mut values: Vec<String> = (0..known.len())
-            .map(|at| if known.is_valid(at) { known.value(at).to_owned() } else { String::new() })
-            .collect();
-        let absent = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        values.push(String::new());
-        let codes = coded.keys().iter().map(|code| code.unwrap_or(absent)).collect();
-        Ok(TagColumn {
-            name: self.name.to_owned(),
-            values: TagValues::Dictionary { codes, values },
-        })
+        let values = tag_values(self.name, array).map_err(|error| self.refused(&error))?;
+        Ok(TagColumn { name: self.name.to_owned(), values })
     }
 
-    fn field(&self, array: &ArrayRef, field_type: FieldType) -> Result<FieldColumn, Status> {
-        let data = match field_type {
-            FieldType::F64 => {
-                let array = self.cast(array, &DataType::Float64)?;
-                ColumnData::F64(array.as_primitive::<Float64Type>().values().to_vec())
-            }
-            FieldType::I64 => {
-                let array = self.cast(array, &DataType::Int64)?;
-                ColumnData::I64(array.as_primitive::<Int64Type>().values().to_vec())
-            }
-            FieldType::U64 => {
-                let array = self.cast(array, &DataType::UInt64)?;
-                ColumnData::U64(array.as_primitive::<UInt64Type>().values().to_vec())
-            }
-            FieldType::Timestamp => {
-                let array = self.cast(array, &timestamp_type())?;
-                ColumnData::I64(array.as_primitive::<TimestampNanosecondType>().values().to_vec())
-            }
-            FieldType::Decimal { precision, scale } => {
-                let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-                let array = self.cast(array, &DataType::Decimal128(precision, scale))?;
-                let units = array.as_primitive::<arrow::datatypes::Decimal128Type>().values();
-                let narrow = units.iter().enumerate().map(|(row, unit)| {
-                    // The slot of a NULL may hold anything.
-                    i64::try_from(*unit)
-                        .or_else(|_| if array.is_null(row) { Ok(0) } else { Err(()) })
-                });
-                let narrow = narrow.collect::<Result<Vec<_>, ()>>();
-                ColumnData::I64(narrow.map_err(|()| self.wrong("a value has more than 18 digits"))?)
-            }
-            FieldType::Bool => {
-                let bits = array.as_boolean().values();
-                ColumnData::Bool(Bitmap::from_fn(bits.len(), |row| bits.value(row)))
-            }
-            FieldType::Utf8 => {
-                let array = self.cast(array, &DataType::LargeUtf8)?;
-                let mut texts = TextBuf::new();
-                for text in array.as_string::<i64>() {
-                    let pushed = texts.push(text.unwrap_or_default());
-                    pushed.map_err(|error| self.wrong(&error.to_string()))?;
-                }
-                ColumnData::Utf8(texts)
-            }
-        };
-        let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
-        let validity = nulls.map(|nulls| Bitmap::from_fn(nulls.len(), |row| nulls.is_valid(row)));
-        let column = convert::with_empty_nulls(Column::new(data, validity));
-        Ok(FieldColumn { name: self.name.to_owned(), field_type, column })
+    fn field(&self, array: &ArrayRef) -> Result<FieldColumn, Status> {
+        field_column(self.name, array, &mut refuse_all).map_err(|error| self.refused(&error))
     }
 }

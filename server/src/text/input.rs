@@ -141,6 +141,11 @@ impl RawBytes {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Notes how far a file has come that is not read from its beginning to its end.
+    pub fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
 }
 
 struct Counted {
@@ -308,9 +313,21 @@ fn read_head(reader: &mut dyn Read, wanted: usize) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
+/// The endings that say what a file holds, for each format those that are usual.
+pub const FORMAT_ENDINGS: [&str; 11] = [
+    ".csv", ".parquet", ".arrow", ".arrows", ".feather", ".ipc", ".ndjson", ".jsonl", ".json",
+    ".lp", ".line",
+];
+
+/// A file's name without a trailing `.gz` or `.zst`.
+#[must_use]
+pub fn unpacked_name(name: &str) -> &str {
+    name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
+}
+
 /// The tag value that `@filename` stands for: the file's name without a trailing
-/// `.gz` or `.zst` and then without `.csv`; nothing else is taken off, so that
-/// `BRK.B` and `BRK.B.csv.gz` both give `BRK.B`.
+/// `.gz` or `.zst` and then without one of [`FORMAT_ENDINGS`]; nothing else is taken off,
+/// so that `BRK.B` and `BRK.B.csv.gz` both give `BRK.B`.
 ///
 /// `None` when the path has no name (`..`, `-`), when the name is not UTF-8, or when
 /// nothing would be left of it.
@@ -320,8 +337,9 @@ pub fn file_tag(path: &Path) -> Option<&str> {
     if path.as_os_str() == STDIN_ARGUMENT {
         return None;
     }
-    let unpacked = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-    let tag = unpacked.strip_suffix(".csv").unwrap_or(unpacked);
+    let unpacked = unpacked_name(name);
+    let tag = FORMAT_ENDINGS.iter().find_map(|ending| unpacked.strip_suffix(ending));
+    let tag = tag.unwrap_or(unpacked);
     (!tag.is_empty()).then_some(tag)
 }
 

@@ -1,9 +1,12 @@
-//! Text in and text out of the command line, without the engine: files, CSV,
-//! times, types, numbers, result tables, progress. Nothing here prints by itself.
+//! Text in and text out of the command line, without the engine: files, CSV, NDJSON,
+//! line protocol, times, types, numbers, result tables, progress. Nothing here prints by itself.
 
 pub mod csv;
 pub mod infer;
 pub mod input;
+pub mod line_protocol;
+pub mod lines;
+pub mod ndjson;
 pub mod number;
 pub mod output;
 pub mod progress;

@@ -13,6 +13,7 @@
 mod bad_input;
 mod commands;
 mod dump;
+mod formats;
 mod importing;
 mod memory;
 mod prompt;

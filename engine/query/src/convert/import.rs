@@ -91,9 +91,9 @@ pub fn rows_of(batch: &RecordBatch, mapping: &Mapping) -> Result<TableRows> {
         if *name == mapping.time {
             time = Some(times(name, array)?);
         } else if mapping.tags.contains(name) {
-            tags.push(TagColumn { name: name.clone(), values: tag(name, array)? });
+            tags.push(TagColumn { name: name.clone(), values: tag_values(name, array)? });
         } else if array.data_type() != &DataType::Null {
-            fields.push(field(name, array)?);
+            fields.push(field_column(name, array, &mut refuse_all)?);
         }
     }
     let Some(time) = time else {
@@ -116,6 +116,17 @@ pub fn rows_of(batch: &RecordBatch, mapping: &Mapping) -> Result<TableRows> {
         tags,
         fields,
     })
+}
+
+/// Hears of a row whose value cannot be held, and why. Gives the error back to end the conversion, or nothing to go on with NULL in its place.
+pub type Refuse<'a> = dyn FnMut(usize, SqlError) -> Result<()> + 'a;
+
+/// Ends a conversion at the first value that cannot be held.
+///
+/// # Errors
+/// `error`, always.
+pub fn refuse_all(_row: usize, error: SqlError) -> Result<()> {
+    Err(error)
 }
 
 fn refused(name: &str, data_type: &DataType, why: &str) -> SqlError {
@@ -142,8 +153,12 @@ fn converted(name: &str, array: &ArrayRef, data_type: &DataType) -> Result<Array
     })
 }
 
-fn times(name: &str, array: &ArrayRef) -> Result<Vec<i64>> {
-    let column = timestamps(name, &plain(name, array)?)?;
+/// The times of rows: timestamps or dates as nanoseconds since 1970.
+///
+/// # Errors
+/// `Invalid` for another type and for NULL, `Overflow` beyond 1677 to 2262.
+pub fn times(name: &str, array: &ArrayRef) -> Result<Vec<i64>> {
+    let column = timestamps(name, &plain(name, array)?, &mut refuse_all)?;
     if let Some(validity) = &column.validity
         && let Some(row) = validity.iter().position(|valid| !valid)
     {
@@ -156,7 +171,7 @@ fn times(name: &str, array: &ArrayRef) -> Result<Vec<i64>> {
 }
 
 /// Timestamps and dates as nanoseconds. A zone only says how they are shown; without one they are UTC.
-fn timestamps(name: &str, array: &ArrayRef) -> Result<Column> {
+fn timestamps(name: &str, array: &ArrayRef, refuse: &mut Refuse<'_>) -> Result<Column> {
     let (values, unit_ns): (ArrayRef, i64) = match array.data_type() {
         DataType::Timestamp(unit, _) => {
             let unit_ns = match unit {
@@ -188,28 +203,34 @@ fn timestamps(name: &str, array: &ArrayRef) -> Result<Column> {
         }
     };
     let values = values.as_primitive::<Int64Type>();
-    column_of(values, |row, value| {
+    let each = |row, value: i64| {
         let what = "timestamps in nanoseconds (1677-09-21 to 2262-04-11)";
         value.checked_mul(unit_ns).ok_or_else(|| beyond(name, row, value, what))
-    })
-    .map(|(values, validity)| Column::new(ColumnData::I64(values), validity))
+    };
+    column_of(values, each, refuse)
+        .map(|(values, validity)| Column::new(ColumnData::I64(values), validity))
 }
 
 /// Values and validity, zero where NULL.
 fn column_of<T, V: Default>(
     array: &arrow::array::PrimitiveArray<T>,
     each: impl Fn(usize, T::Native) -> Result<V>,
+    refuse: &mut Refuse<'_>,
 ) -> Result<(Vec<V>, Option<Bitmap>)>
 where
     T: arrow::datatypes::ArrowPrimitiveType,
 {
+    let mut held = |row, value| match each(row, value) {
+        Ok(value) => Ok(value),
+        Err(error) => refuse(row, error).map(|()| V::default()),
+    };
     let values = array.values().iter().enumerate();
     if array.null_count() == 0 {
-        let values = values.map(|(row, value)| each(row, *value));
+        let values = values.map(|(row, value)| held(row, *value));
         return Ok((values.collect::<Result<_>>()?, None));
     }
     let values = values.map(|(row, value)| match array.is_valid(row) {
-        true => each(row, *value),
+        true => held(row, *value),
         false => Ok(V::default()),
     });
     Ok((values.collect::<Result<_>>()?, validity(array)))
@@ -219,8 +240,11 @@ fn validity(array: &dyn Array) -> Option<Bitmap> {
     (array.null_count() > 0).then(|| Bitmap::from_fn(array.len(), |row| array.is_valid(row)))
 }
 
-/// Text, and what is written as one text only: integers and truth values.
-fn tag(name: &str, array: &ArrayRef) -> Result<TagValues> {
+/// A tag's values: text, and what is written as one text only: integers and truth values. NULL is the absent tag.
+///
+/// # Errors
+/// `Invalid` for other types.
+pub fn tag_values(name: &str, array: &ArrayRef) -> Result<TagValues> {
     let values = match array.data_type() {
         DataType::Dictionary(_, values) => values.as_ref(),
         DataType::RunEndEncoded(_, values) => values.data_type(),
@@ -259,33 +283,42 @@ fn tag(name: &str, array: &ArrayRef) -> Result<TagValues> {
     Ok(TagValues::Dictionary { codes, values })
 }
 
-fn field(name: &str, array: &ArrayRef) -> Result<FieldColumn> {
+/// A field of the type that the column naturally has ([`field_type_of`]). `refuse` hears of each value that the type does not hold.
+///
+/// # Errors
+/// `Invalid` for a type that no field holds; what `refuse` gives.
+pub fn field_column(name: &str, array: &ArrayRef, refuse: &mut Refuse<'_>) -> Result<FieldColumn> {
     let array = plain(name, array)?;
     let Some(natural) = field_type_of(array.data_type()) else {
         return Err(refused(name, array.data_type(), "which no field holds"));
     };
-    let column = natural_column(name, &array, natural)?;
+    let column = natural_column(name, &array, natural, refuse)?;
     Ok(FieldColumn { name: name.to_owned(), field_type: natural, column })
 }
 
-fn natural_column(name: &str, array: &ArrayRef, natural: FieldType) -> Result<Column> {
+fn natural_column(
+    name: &str,
+    array: &ArrayRef,
+    natural: FieldType,
+    refuse: &mut Refuse<'_>,
+) -> Result<Column> {
     let (data, validity) = match natural {
         FieldType::F64 => {
             let values = converted(name, array, &DataType::Float64)?;
             let (values, validity) =
-                column_of(values.as_primitive::<Float64Type>(), |_, value| Ok(value))?;
+                column_of(values.as_primitive::<Float64Type>(), |_, value| Ok(value), refuse)?;
             (ColumnData::F64(values), validity)
         }
         FieldType::I64 => {
             let values = converted(name, array, &DataType::Int64)?;
             let (values, validity) =
-                column_of(values.as_primitive::<Int64Type>(), |_, value| Ok(value))?;
+                column_of(values.as_primitive::<Int64Type>(), |_, value| Ok(value), refuse)?;
             (ColumnData::I64(values), validity)
         }
         FieldType::U64 => {
             let values = converted(name, array, &DataType::UInt64)?;
             let (values, validity) =
-                column_of(values.as_primitive::<UInt64Type>(), |_, value| Ok(value))?;
+                column_of(values.as_primitive::<UInt64Type>(), |_, value| Ok(value), refuse)?;
             (ColumnData::U64(values), validity)
         }
         FieldType::Bool => {
@@ -305,27 +338,36 @@ fn natural_column(name: &str, array: &ArrayRef, natural: FieldType) -> Result<Co
             }
             (ColumnData::Utf8(texts), validity(values))
         }
-        FieldType::Timestamp => return timestamps(name, array),
-        FieldType::Decimal { precision, scale } => return decimals(name, array, precision, scale),
+        FieldType::Timestamp => return timestamps(name, array, refuse),
+        FieldType::Decimal { precision, scale } => {
+            return decimals(name, array, (precision, scale), refuse);
+        }
     };
     Ok(Column::new(data, validity))
 }
 
-fn decimals(name: &str, array: &ArrayRef, precision: u8, scale: u8) -> Result<Column> {
+fn decimals(
+    name: &str,
+    array: &ArrayRef,
+    (precision, scale): (u8, u8),
+    refuse: &mut Refuse<'_>,
+) -> Result<Column> {
     // The widest decimal takes every other's units as they are, and room for a negative scale's zeros.
-    let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-    let wide = converted(name, array, &DataType::Decimal256(76, scale))?;
+    let of = format!("decimal({precision},{scale})");
+    let wide_scale = i8::try_from(scale).unwrap_or(i8::MAX);
+    let wide = converted(name, array, &DataType::Decimal256(76, wide_scale))?;
     if wide.null_count() != array.null_count() {
-        let of = format!("decimal({precision},{scale})");
-        return Err(SqlError::overflow(format!("column {name:?} has a value beyond {of}")));
+        for row in (0..array.len()).filter(|row| wide.is_null(*row) && array.is_valid(*row)) {
+            refuse(row, beyond(name, row, "a value", &of))?;
+        }
     }
     let limit = i256::from_i128(10_i128.pow(precision.into()));
-    let (values, validity) = column_of(wide.as_primitive::<Decimal256Type>(), |row, value| {
+    let each = |row, value: i256| {
         let fits = value < limit && value > limit.wrapping_neg();
         let units = value.to_i128().and_then(|units| i64::try_from(units).ok());
-        units.filter(|_| fits).ok_or_else(|| {
-            beyond(name, row, format!("{value}e-{scale}"), &format!("decimal({precision},{scale})"))
-        })
-    })?;
+        let units = units.filter(|_| fits);
+        units.ok_or_else(|| beyond(name, row, format!("{value}e-{scale}"), &of))
+    };
+    let (values, validity) = column_of(wide.as_primitive::<Decimal256Type>(), each, refuse)?;
     Ok(Column::new(ColumnData::I64(values), validity))
 }

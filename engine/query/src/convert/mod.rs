@@ -12,7 +12,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chronolith_engine::model::{FieldType, TableSchema};
 
 pub use export::{Output, to_record_batch};
-pub use import::{Mapping, field_type_of, rows_of};
+pub use import::{
+    Mapping, Refuse, field_column, field_type_of, refuse_all, rows_of, tag_values, times,
+};
 
 /// The time zone of every timestamp that the engine gives.
 pub const UTC: &str = "UTC";

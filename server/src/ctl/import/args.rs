@@ -1,6 +1,6 @@
 //! The arguments of `import`, and what they mean.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chronolith_engine::model::MergeMode;
 use clap::{Args, ValueEnum};
@@ -8,24 +8,26 @@ use clap::{Args, ValueEnum};
 use super::super::create::{TypedNames, merge_mode};
 use super::super::place::PlaceArg;
 use super::super::{CtlError, CtlResult};
+use super::format::Format;
 use crate::text::csv::Delimiter;
 use crate::text::infer::{NullWords, TextType, TypeError, parse_typed_names};
-use crate::text::time::{TimeSpec, Zone};
+use crate::text::time::{TimeSpec, TimeUnit, Zone};
 
 /// The value of a `--tag` that stands for the file's name.
 const FILE_NAME_VALUE: &str = "@filename";
 
-/// Import CSV files into a table
+/// Import files into a table: CSV, NDJSON, line protocol, Arrow, Parquet
 ///
-/// Files may be plain, gzip or Zstandard, with or without a byte-order mark, with LF or CRLF. Every row is checked
-/// and every type settled before the first row is committed. A table that is not there is made; it gains columns
-/// from later imports.
+/// What a file holds is told by its name: .parquet; .arrow, .arrows, .feather, .ipc; .ndjson, .jsonl, .json; .lp, .line;
+/// CSV otherwise, or by --format. All but Parquet may be plain, gzip or Zstandard (.gz, .zst). Every row is checked and
+/// every type settled before the first row is committed. A table that is not there is made; it gains columns from later
+/// imports. docs/IMPORT.md has each format's rules.
 ///
 /// An import that was interrupted goes on where it was when it is run again, without doubles. A file that was
 /// imported already is passed over; --again imports it once more. An interrupted --again goes on likewise: it passes
 /// over those of its files that were imported more often than the others.
 ///
-/// Standard input (-) and pipes are read once: types come from the first 100,000 rows, an interrupted import
+/// Standard input (-) and pipes are read once, as CSV unless --format says otherwise: types come from the first 100,000 rows, an interrupted import
 /// cannot be resumed, and the database is made and held from before the first row is read.
 #[derive(Debug, Args)]
 #[command(
@@ -39,17 +41,25 @@ Examples:
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     place: PlaceArg,
-    /// The table
+    /// The table. Line protocol without it: a table for each measurement
     #[arg(long)]
-    table: String,
+    table: Option<String>,
+    /// What the files hold, where their names do not say it
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// The column with the time, and how it is written: s, ms, us, ns since 1970, or iso (the default). It is
-    /// called `time` from then on
+    /// called `time` from then on. Arrow and Parquet without it: a column of times called time, ts, timestamp,
+    /// datetime or date, or the only one
     #[arg(long, value_name = "COLUMN[:UNIT]", value_parser = TimeSpec::parse)]
-    time: TimeSpec,
+    time: Option<TimeSpec>,
+    /// What the timestamps of line protocol count: ns, us, ms, s
+    #[arg(long, value_name = "UNIT", default_value = "ns", value_parser = precision)]
+    precision: TimeUnit,
     /// Columns that are tags, whose text is kept as it is
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     tags: Vec<String>,
-    /// A tag of every row: a value, or @filename, which is the file's name without .csv, .gz, .zst
+    /// A tag of every row: a value, or @filename, which is the file's name without .gz, .zst and the
+    /// ending of its format, such as .csv
     #[arg(long, value_name = "NAME=VALUE")]
     tag: Vec<String>,
     /// Types of columns, where they are not to be inferred: f64, i64, u64, bool, utf8, timestamp (also
@@ -74,13 +84,13 @@ pub(crate) struct ImportArgs {
     /// of which would make segments of its own
     #[arg(long)]
     no_flush: bool,
-    /// The character between fields; \t is a tabulator
+    /// The character between fields of CSV; \t is a tabulator
     #[arg(long, value_name = "CHAR", default_value = ",", value_parser = Delimiter::parse)]
     delimiter: Delimiter,
-    /// The files have no header line; columns are called c1, c2 and so on
+    /// The CSV files have no header line; columns are called c1, c2 and so on
     #[arg(long)]
     no_header: bool,
-    /// Words that stand for NULL in fields, besides nothing at all
+    /// Words that stand for NULL in fields of CSV and NDJSON, besides nothing at all
     #[arg(long, value_name = "WORD,...")]
     null: Option<String>,
     /// The time zone of times without an offset, such as Europe/Berlin
@@ -99,6 +109,10 @@ enum OnError {
     Skip,
 }
 
+fn precision(text: &str) -> Result<TimeUnit, String> {
+    TimeUnit::parse(text).ok_or_else(|| format!("{text:?} is no unit; there are ns, us, ms, s"))
+}
+
 fn typed_columns(text: &str) -> Result<TypedNames, TypeError> {
     parse_typed_names(text, '=').map(TypedNames)
 }
@@ -115,8 +129,14 @@ pub(crate) enum ConstantValue {
 /// What is imported and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) table: String,
-    pub(crate) time: TimeSpec,
+    /// None: line protocol says it.
+    pub(crate) table: Option<String>,
+    /// None: the names say it.
+    pub(crate) format: Option<Format>,
+    /// None: the files say it.
+    pub(crate) time: Option<TimeSpec>,
+    /// Of line protocol.
+    pub(crate) precision: TimeUnit,
     pub(crate) zone: Zone,
     pub(crate) tag_columns: Vec<String>,
     pub(crate) constants: Vec<(String, ConstantValue)>,
@@ -135,8 +155,10 @@ impl Settings {
     /// An import of comma-separated files with a header, times in `time`.
     pub(crate) fn new(table: &str, time: TimeSpec) -> Self {
         Self {
-            table: table.to_owned(),
-            time,
+            table: Some(table.to_owned()),
+            format: None,
+            time: Some(time),
+            precision: TimeUnit::Ns,
             zone: Zone::Utc,
             tag_columns: Vec::new(),
             constants: Vec::new(),
@@ -150,6 +172,11 @@ impl Settings {
             null_text: None,
             nulls: NullWords::default(),
         }
+    }
+
+    /// What a file holds.
+    pub(crate) fn format_of(&self, path: &Path) -> Format {
+        self.format.unwrap_or_else(|| Format::of(path))
     }
 
     /// The tags: those of columns, then the constant ones.
@@ -169,7 +196,9 @@ impl ImportArgs {
             self.tag.iter().map(|text| constant(text)).collect::<CtlResult<_>>()?;
         let settings = Settings {
             table: self.table,
+            format: self.format,
             time: self.time,
+            precision: self.precision,
             zone: self.zone,
             tag_columns: self.tags,
             constants,
@@ -184,6 +213,7 @@ impl ImportArgs {
             null_text: self.null,
         };
         check(&settings)?;
+        check_files(&settings, &self.files)?;
         Ok((self.place, self.files, settings))
     }
 }
@@ -207,14 +237,14 @@ fn check(settings: &Settings) -> CtlResult<()> {
     if let Some([twice, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
         return Err(CtlError::Invalid(format!("tag {twice:?} is given twice")));
     }
-    if settings.tag_columns.contains(&settings.time.column) {
+    let time = settings.time.as_ref().map(|spec| spec.column.as_str());
+    if let Some(tag) = settings.tag_columns.iter().find(|tag| Some(tag.as_str()) == time) {
         return Err(CtlError::Invalid(format!(
-            "column {:?} is the time, it cannot be a tag too",
-            settings.time.column
+            "column {tag:?} is the time, it cannot be a tag too"
         )));
     }
     for (name, _) in &settings.types {
-        if *name == settings.time.column {
+        if Some(name.as_str()) == time {
             return Err(CtlError::Invalid(format!(
                 "column {name:?} is the time, which has no type to choose; its unit is given as --time {name}:UNIT"
             )));
@@ -224,6 +254,50 @@ fn check(settings: &Settings) -> CtlResult<()> {
                 "column {name:?} is a tag, whose text is kept as it is; --types cannot name it"
             )));
         }
+    }
+    Ok(())
+}
+
+/// Refuses options that no file has a use for, and a missing one that some file needs.
+fn check_files(settings: &Settings, files: &[PathBuf]) -> CtlResult<()> {
+    let formats: Vec<Format> = files.iter().map(|path| settings.format_of(path)).collect();
+    let any = |of: &dyn Fn(Format) -> bool| formats.iter().any(|format| of(*format));
+    let is_csv = |format| format == Format::Csv;
+    let is_line = |format| format == Format::Line;
+    let invalid = |text: &str| Err(CtlError::Invalid(text.to_owned()));
+    if settings.table.is_none() && any(&|format| !is_line(format)) {
+        return invalid("which table? --table NAME; only line protocol names its tables itself");
+    }
+    if settings.time.is_none() && any(&Format::has_words) {
+        return invalid(
+            "which column is the time? --time COLUMN, or COLUMN:s, ms, us, ns for numbers",
+        );
+    }
+    if settings.time.is_some() && !any(&|format| !is_line(format)) {
+        return invalid(
+            "line protocol has its times at the end of each line: --precision says their unit, not --time",
+        );
+    }
+    if !settings.tag_columns.is_empty() && any(&is_line) {
+        return invalid(
+            "line protocol says itself what is a tag: --tags is for other formats; --tag NAME=VALUE adds one",
+        );
+    }
+    if settings.precision != TimeUnit::Ns && !any(&is_line) {
+        return invalid(
+            "--precision is for line protocol; --time COLUMN:UNIT says the unit of others",
+        );
+    }
+    if settings.delimiter != Delimiter::COMMA && !any(&is_csv) {
+        return invalid("--delimiter is for CSV, which none of the files is");
+    }
+    if !settings.has_header && !any(&is_csv) {
+        return invalid("--no-header is for CSV, which none of the files is");
+    }
+    if settings.null_text.is_some() && !any(&Format::has_words) {
+        return invalid(
+            "--null is for CSV and NDJSON, which none of the files is: NULL is NULL there",
+        );
     }
     Ok(())
 }

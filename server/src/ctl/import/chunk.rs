@@ -6,13 +6,13 @@ use chronolith_engine::model::{
 
 use super::super::create::field_type;
 use super::super::remark;
-use super::CHUNK_BYTES;
+use super::cell::{Cell, Row};
 use super::columns::{FieldBuilder, TagBuilder};
 use super::duplicates::Duplicates;
 use super::plan::Plan;
 use super::refusals::Refusal;
 use super::row::RowRules;
-use crate::text::csv::{Field, Record};
+use crate::text::csv::Field;
 use crate::text::infer::{FieldParser, Guess, Place, Value, ValueError};
 
 /// Bytes that a row takes beside its texts, for each of its columns.
@@ -30,8 +30,9 @@ struct ChunkField {
 /// The type of a column, from the first chunk that has a value of it.
 #[derive(Default)]
 struct Settling {
-    /// The rows of the chunk that have a value, and their lines; until it is settled.
-    lines: Vec<(usize, u64)>,
+    /// The rows of the chunk that have a value, their lines, and whether it is a string of a format that tells; until
+    /// it is settled.
+    lines: Vec<(usize, u64, bool)>,
     /// Reads texts as the type, once it is settled.
     parser: Option<FieldParser>,
 }
@@ -43,15 +44,14 @@ pub(super) struct ChunkBuilder<'a> {
     time: Vec<i64>,
     tags: Vec<TagBuilder>,
     fields: Vec<ChunkField>,
-    /// Roughly, in memory.
-    bytes: usize,
 }
 
 impl<'a> ChunkBuilder<'a> {
     /// No rows yet.
     pub(super) fn new(table: &'a str, rules: &'a RowRules, plan: &Plan) -> Self {
         let layout = rules.layout();
-        let fields = layout.fields.iter().map(|(name, _)| {
+        let fields = layout.fields.iter().map(|placed| {
+            let name = &placed.name;
             let field_type = field_type(plan.kind(name));
             let builder = FieldBuilder::new(field_type);
             let settling = plan.is_unseen(name).then(Settling::default);
@@ -63,12 +63,11 @@ impl<'a> ChunkBuilder<'a> {
             time: Vec::new(),
             tags: layout.tags.iter().map(|_| TagBuilder::default()).collect(),
             fields: fields.collect(),
-            bytes: 0,
         }
     }
 
-    /// Adds a record as a row, or refuses it and stays as it was.
-    pub(super) fn push(&mut self, record: &Record) -> Result<(), Refusal> {
+    /// Adds a row, and gives the bytes that it takes, roughly; or refuses it and stays as it was.
+    pub(super) fn push<R: Row>(&mut self, record: &R) -> Result<usize, Refusal> {
         let rows = self.time.len();
         let time = self.rules.time(record)?;
         let pushed = self.push_columns(record);
@@ -81,11 +80,10 @@ impl<'a> ChunkBuilder<'a> {
             }
         }
         let columns = 2 + self.tags.len() + self.fields.len();
-        self.bytes += columns * VALUE_BYTES + record.iter().map(|f| f.bytes.len()).sum::<usize>();
-        Ok(())
+        Ok(columns * VALUE_BYTES + record.text_bytes())
     }
 
-    fn push_columns(&mut self, record: &Record) -> Result<(), Refusal> {
+    fn push_columns<R: Row>(&mut self, record: &R) -> Result<(), Refusal> {
         let (tags, fields, rules) = (&mut self.tags, &mut self.fields, self.rules);
         let mut refusal = None;
         self.rules.tags(record, |index, value| {
@@ -97,7 +95,10 @@ impl<'a> ChunkBuilder<'a> {
             let Some(field) = fields.get_mut(index) else { return };
             match (&mut field.settling, value) {
                 (Some(settling), Some(Value::Utf8(text))) => {
-                    match settling.take(text, field.builder.len(), record.line()) {
+                    let at = rules.layout().fields.get(index).map_or(0, |placed| placed.at);
+                    let is_string = matches!(record.cell(at), Cell::String(_));
+                    let place = (field.builder.len(), record.number(), is_string);
+                    match settling.take(text, place) {
                         Ok(value) => field.builder.push(value),
                         Err(error) => refusal = Some(rules.refuse(record, error)),
                     }
@@ -108,23 +109,20 @@ impl<'a> ChunkBuilder<'a> {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Tells `duplicates` of the row that `record` became.
-    pub(super) fn note_duplicate(&self, record: &Record, duplicates: &mut Duplicates) {
+    /// Tells `duplicates` of the row that was added last.
+    pub(super) fn note_duplicate(&self, duplicates: &mut Duplicates) {
         let Some(&time) = self.time.last() else { return };
         let layout = self.rules.layout();
-        let text = |at: usize| {
-            let bytes = record.get(at).map_or(&b""[..], |field| field.bytes);
-            std::str::from_utf8(bytes).unwrap_or_default()
-        };
-        let tags = layout.tags.iter().map(|(name, at)| (name.as_str(), text(*at)));
+        let columns = layout.tags.iter().zip(&self.tags);
+        let tags = columns.map(|((name, _), tag)| (name.as_str(), tag.last()));
         let constants =
             layout.constants.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        duplicates.add(tags.chain(constants), time);
+        duplicates.add(self.table, tags.chain(constants), time);
     }
 
-    /// Whether the chunk is large enough in bytes.
-    pub(super) fn is_large(&self) -> bool {
-        self.bytes >= CHUNK_BYTES
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.time.is_empty()
     }
 
     /// The least and greatest time, and the rows; the builder is empty afterwards.
@@ -140,7 +138,8 @@ impl<'a> ChunkBuilder<'a> {
             values: TagValues::Constant(value.clone()),
         }));
         let rules = self.rules;
-        let fields = layout.fields.iter().zip(&mut self.fields).filter_map(|((name, _), field)| {
+        let fields = layout.fields.iter().zip(&mut self.fields).filter_map(|(placed, field)| {
+            let name = &placed.name;
             let has_value = field.builder.has_value();
             let is_column = has_value || field.settling.is_none();
             if has_value {
@@ -157,7 +156,6 @@ impl<'a> ChunkBuilder<'a> {
             tags,
             fields: fields.collect(),
         };
-        self.bytes = 0;
         (times, rows)
     }
 }
@@ -167,13 +165,12 @@ impl Settling {
     fn take<'r>(
         &mut self,
         text: &'r str,
-        row: usize,
-        line: u64,
+        place: (usize, u64, bool),
     ) -> Result<Option<Value<'r>>, ValueError> {
         if let Some(parser) = &self.parser {
             return parser.parse(value_field(text));
         }
-        self.lines.push((row, line));
+        self.lines.push(place);
         Ok(Some(Value::Utf8(text)))
     }
 }
@@ -188,7 +185,7 @@ impl ChunkField {
     fn truncate(&mut self, len: usize) {
         self.builder.truncate(len);
         if let Some(settling) = &mut self.settling {
-            settling.lines.retain(|(row, _)| *row < len);
+            settling.lines.retain(|(row, ..)| *row < len);
         }
     }
 
@@ -204,15 +201,18 @@ impl ChunkField {
         };
         let lines = std::mem::take(&mut settling.lines);
         let mut guess = Guess::new();
-        for (row, line) in &lines {
+        for (row, line, is_string) in &lines {
             let place = Place { file: 0, line: *line };
-            guess.observe(value_field(&text(*row)), rules.nulls(), place);
+            match is_string {
+                true => guess.observe_string(&text(*row), rules.nulls(), place),
+                false => guess.observe(value_field(&text(*row)), rules.nulls(), place),
+            }
         }
         let inferred = guess.infer();
         let parser = rules.parser(name, inferred.kind);
         self.field_type = field_type(inferred.kind);
         self.builder = FieldBuilder::new(self.field_type);
-        for (row, _) in &lines {
+        for (row, ..) in &lines {
             (self.builder.len()..*row).for_each(|_| self.builder.push(None));
             // A type that was inferred from these very texts reads each of them.
             let text = text(*row);
@@ -222,7 +222,7 @@ impl ChunkField {
         remark(&format!(
             "note: column {name:?} has its first value in line {}: it becomes {}, by the values read with it; \
              --types {name}=TYPE names another",
-            lines.first().map_or(0, |(_, line)| *line),
+            lines.first().map_or(0, |(_, line, _)| *line),
             inferred.kind
         ));
         if let Some(note) = inferred.note {

@@ -133,6 +133,12 @@ impl TagBuilder {
         self.codes.push(code);
     }
 
+    /// The last row's value.
+    pub(super) fn last(&self) -> &str {
+        let value = self.codes.last().and_then(|code| self.values.get(*code as usize));
+        value.map_or("", String::as_str)
+    }
+
     fn code_of(&mut self, value: &str) -> u32 {
         if let Some(code) = self.known.get(value) {
             return *code;

@@ -6,12 +6,12 @@ use chronolith_engine::model::{Column, FieldType, TagValues, Value};
 
 use super::super::CtlResult;
 use super::args::Settings;
+use super::cell::Row;
 use super::chunk::ChunkBuilder;
-use super::layout::read_layout;
-use super::records::Records;
-use super::source::open_hashed;
-use super::{Prepared, identity};
-use crate::text::csv::CsvReader;
+use super::load::{Part, parts_of};
+use super::rows::{Opening, RowSource, Visit};
+use super::source::{Opened, open};
+use super::{CHUNK_BYTES, Prepared, identity};
 
 /// How far a file has come.
 pub(in super::super) struct FileProgress {
@@ -29,7 +29,7 @@ pub(in super::super) fn progress(
     settings: &Settings,
 ) -> CtlResult<Vec<FileProgress>> {
     let of = |survey: &super::survey::Survey| {
-        let identity = identity::find(&prepared.db, survey, settings, prepared.schema.id, 0)?;
+        let identity = identity::find(&prepared.db, survey, settings, &prepared.destinations, 0)?;
         Ok(FileProgress { name: survey.name.clone(), source_rows: identity.source_rows() })
     };
     prepared.surveys.iter().map(of).collect()
@@ -45,29 +45,53 @@ pub(in super::super) fn row_hashes(
     name: &str,
     source_rows: u64,
 ) -> CtlResult<Vec<(u64, u64)>> {
-    let mut hashes = Vec::new();
     let Some(survey) = prepared.surveys.iter().find(|survey| survey.name == name) else {
-        return Ok(hashes);
+        return Ok(Vec::new());
     };
-    let rules = prepared.plan.rules(name, &survey.seen.layout, settings);
-    let (input, _) = open_hashed(&survey.path)?;
-    let mut reader = CsvReader::new(input, name, settings.delimiter);
-    let (_, first) = read_layout(&mut reader, &survey.path, settings)?;
-    let mut records = Records::new(reader, first);
-    let mut chunk = ChunkBuilder::new(&settings.table, &rules, &prepared.plan);
-    let mut at = Vec::new();
-    while records.count() < source_rows {
-        let number = records.count() + 1;
-        let Some(next) = records.next()? else { break };
-        if next.is_ok_and(|record| chunk.push(record).is_ok()) {
-            at.push(number);
-        }
-        if chunk.is_large() {
-            hash_chunk(&mut chunk, &mut at, &mut hashes);
-        }
+    let file = (name, survey.format);
+    let parts = parts_of(&prepared.destinations, &survey.seen, file, settings)?;
+    let known = &survey.seen.sources;
+    let opening = Opening { format: survey.format, name, settings, known, is_settled: true };
+    let pass = Hashes { parts: &parts, source_rows };
+    match open(&survey.path, survey.format)? {
+        Opened::Bytes(input, _) => opening.bytes(input, pass),
+        Opened::Stored(stored) => opening.stored(&stored, pass),
     }
-    hash_chunk(&mut chunk, &mut at, &mut hashes);
-    Ok(hashes)
+}
+
+struct Hashes<'a> {
+    parts: &'a [Part<'a>],
+    source_rows: u64,
+}
+
+impl Visit for Hashes<'_> {
+    type Out = Vec<(u64, u64)>;
+
+    fn visit<S: RowSource>(self, mut rows: S) -> CtlResult<Self::Out> {
+        let mut hashes = Vec::new();
+        let chunks = self.parts.iter();
+        let chunks = chunks.map(|part| ChunkBuilder::new(part.table, &part.rules, part.plan));
+        let mut chunks: Vec<_> = chunks.map(|chunk| (chunk, Vec::new())).collect();
+        let mut bytes = 0;
+        while rows.count() < self.source_rows {
+            let number = rows.count() + 1;
+            let Some(next) = rows.advance()? else { break };
+            let Some((chunk, at)) = chunks.get_mut(rows.row().table()) else { continue };
+            let Some(added) = next.ok().and_then(|()| chunk.push(rows.row()).ok()) else {
+                continue;
+            };
+            at.push(number);
+            bytes += added;
+            if bytes >= CHUNK_BYTES {
+                hash_chunk(chunk, at, &mut hashes);
+                bytes = 0;
+            }
+        }
+        for (chunk, at) in &mut chunks {
+            hash_chunk(chunk, at, &mut hashes);
+        }
+        Ok(hashes)
+    }
 }
 
 fn hash_chunk(chunk: &mut ChunkBuilder<'_>, at: &mut Vec<u64>, hashes: &mut Vec<(u64, u64)>) {

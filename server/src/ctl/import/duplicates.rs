@@ -15,12 +15,18 @@ pub(super) struct Duplicates {
 
 impl Duplicates {
     /// Takes in a row.
-    pub(super) fn add<'a>(&mut self, tags: impl Iterator<Item = (&'a str, &'a str)>, time: i64) {
+    pub(super) fn add<'a>(
+        &mut self,
+        table: &str,
+        tags: impl Iterator<Item = (&'a str, &'a str)>,
+        time: i64,
+    ) {
         if self.hashes.len() >= COMPARED_ROWS_MAX {
             self.is_cut = true;
             return;
         }
         let mut hasher = DefaultHasher::new();
+        table.hash(&mut hasher);
         for tag in tags {
             tag.hash(&mut hasher);
         }
@@ -45,8 +51,9 @@ mod tests {
     fn rows_of_one_series_and_time_count_once() {
         let mut duplicates = Duplicates::default();
         for (tag, time) in [("a", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 1)] {
-            duplicates.add([("symbol", tag)].into_iter(), time);
+            duplicates.add("t", [("symbol", tag)].into_iter(), time);
         }
+        duplicates.add("u", [("symbol", "a")].into_iter(), 1);
         assert_eq!(duplicates.count(), (2, false));
     }
 }

@@ -1,7 +1,6 @@
 //! The second pass: one thread unpacks, one parses records into chunks, and this one commits them in order. A chunk
 //! carries the note of how far its file has come, in the same atomic batch; the last one says that it is finished.
 
-use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -10,20 +9,21 @@ use chronolith_engine::model::{Batch, ImportMark, TableRows};
 use super::super::place::Place;
 use super::super::{CtlError, CtlResult};
 use super::args::Settings;
+use super::cell::Row;
 use super::chunk::ChunkBuilder;
 use super::duplicates::Duplicates;
+use super::format::Format;
 use super::identity::Identity;
-use super::layout::read_layout;
 use super::plan::Plan;
 use super::read_ahead::ReadAhead;
-use super::records::Records;
-use super::refusals::Refusals;
+use super::refusals::{Refusal, Refusals};
 use super::report::Summary;
 use super::row::RowRules;
-use super::source::open_hashed;
-use super::survey::Survey;
-use super::{CHUNK_ROWS, Prepared};
-use crate::text::csv::CsvReader;
+use super::rows::{Opening, RowSource, Visit};
+use super::source::{Opened, open};
+use super::survey::{Seen, SeenTable, Survey};
+use super::{CHUNK_BYTES, CHUNK_ROWS, Destination, Prepared};
+use crate::text::input::RawBytes;
 use crate::text::progress::Progress;
 
 /// Chunks between the parsing and the committing thread.
@@ -41,8 +41,15 @@ pub(in super::super) struct Committed<'a> {
 
 /// A chunk on its way.
 struct Chunk {
-    rows: TableRows,
+    /// Of each table that has any.
+    rows: Vec<TableRows>,
     kept: Kept,
+}
+
+impl Chunk {
+    fn row_count(&self) -> u64 {
+        self.rows.iter().map(|rows| rows.time.len() as u64).sum()
+    }
 }
 
 /// What is told of a chunk once it is kept.
@@ -66,33 +73,20 @@ pub(super) fn load_file(
     progress: &Progress,
     on_commit: &dyn Fn(&Committed<'_>) -> CtlResult<()>,
 ) -> CtlResult<()> {
-    let (input, hashing) = open_hashed(&survey.path)?;
-    let raw = input.raw_bytes();
+    let opened = open(&survey.path, survey.format)?;
+    let raw = match &opened {
+        Opened::Bytes(input, _) => input.raw_bytes(),
+        Opened::Stored(stored) => stored.raw_bytes(),
+    };
     let before = summary.raw_bytes;
-    let rules = prepared.plan.rules(&survey.name, &survey.seen.layout, settings);
+    let file = (survey.name.as_str(), survey.format);
+    let parts = parts_of(&prepared.destinations, &survey.seen, file, settings)?;
     let (duplicates, totals) = summary.parts();
     thread::scope(|scope| {
-        let ahead = ReadAhead::spawn(scope, input);
         let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
-        let (rules, plan) = (&rules, &prepared.plan);
+        let parts = &parts;
         scope.spawn(move || {
-            let parsed = (|| {
-                let mut reader = CsvReader::new(ahead, &survey.name, settings.delimiter);
-                let (_, first) = read_layout(&mut reader, &survey.path, settings)?;
-                let mut records = Records::new(reader, first);
-                skip_rows(&mut records, identity.source_rows())?;
-                let is_same = || hashing.finish() == survey.hash;
-                let mut refusals = Refusals::new(true);
-                let mut parser = Parser {
-                    settings,
-                    rules,
-                    plan,
-                    refusals: &mut refusals,
-                    duplicates,
-                    is_same: &is_same,
-                };
-                parser.run(&mut records, &sender)
-            })();
+            let parsed = parse_file(opened, survey, settings, parts, identity, duplicates, &sender);
             if let Err(error) = parsed {
                 // Nobody listens any more after an error of the committing side.
                 let _ = sender.send(Err(error));
@@ -105,33 +99,89 @@ pub(super) fn load_file(
             on_commit(&Committed { file: &survey.name, source_rows: kept.source_rows })
         })
     })?;
-    summary.raw_bytes = before + raw.get();
+    summary.raw_bytes = before + survey.raw_bytes;
     summary.refusals.merge(&survey.seen.refusals);
     Ok(())
+}
+
+/// Reads a file again, from where its import has come to.
+fn parse_file(
+    opened: Opened,
+    survey: &Survey,
+    settings: &Settings,
+    parts: &[Part<'_>],
+    identity: &Identity,
+    duplicates: Option<&mut Duplicates>,
+    sender: &SyncSender<CtlResult<Chunk>>,
+) -> CtlResult<()> {
+    let opening = Opening {
+        format: survey.format,
+        name: &survey.name,
+        settings,
+        known: &survey.seen.sources,
+        is_settled: true,
+    };
+    let mut refusals = Refusals::new(true);
+    let from = identity.source_rows();
+    thread::scope(|scope| match opened {
+        Opened::Bytes(input, hashing) => {
+            let ahead = ReadAhead::spawn(scope, input);
+            let is_same = || Ok(hashing.finish() == survey.hash);
+            let parser = Parser {
+                parts,
+                refusals: &mut refusals,
+                duplicates,
+                from,
+                is_same: &is_same,
+                sender,
+            };
+            opening.bytes(ahead, parser)
+        }
+        Opened::Stored(stored) => {
+            let is_same = || Ok(stored.hash()? == survey.hash);
+            let parser = Parser {
+                parts,
+                refusals: &mut refusals,
+                duplicates,
+                from,
+                is_same: &is_same,
+                sender,
+            };
+            opening.stored(&stored, parser)
+        }
+    })
+}
+
+/// Where a stream's rows come from and go to.
+pub(super) struct Stream<'a> {
+    pub(super) db: &'a Place,
+    pub(super) parts: &'a [Part<'a>],
+    pub(super) settings: &'a Settings,
+    pub(super) summary: &'a mut Summary,
+    pub(super) progress: &'a Progress,
+    pub(super) raw: &'a RawBytes,
 }
 
 /// Imports a stream that is read once; gives the rows that were refused.
 ///
 /// # Errors
 /// The engine's, the stream's, a refused row unless these are skipped: with what was committed before.
-pub(super) fn load_stream<R: Read + Send>(
-    db: &Place,
-    mut records: Records<R>,
-    rules: &RowRules,
-    plan: &Plan,
-    settings: &Settings,
-    summary: &mut Summary,
-    progress: &Progress,
+pub(super) fn load_stream(
+    stream: Stream<'_>,
+    opening: &Opening<'_>,
+    bytes: impl std::io::Read + Send,
 ) -> CtlResult<()> {
+    let Stream { db, parts, settings, summary, progress, raw } = stream;
     let mut refusals = Refusals::new(settings.skip);
     let (duplicates, totals) = summary.parts();
     let loaded = thread::scope(|scope| {
         let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
         let refusals = &mut refusals;
         scope.spawn(move || {
-            let mut parser =
-                Parser { settings, rules, plan, refusals, duplicates, is_same: &|| true };
-            if let Err(error) = parser.run(&mut records, &sender) {
+            let is_same = || Ok(true);
+            let sender = &sender;
+            let parser = Parser { parts, refusals, duplicates, from: 0, is_same: &is_same, sender };
+            if let Err(error) = opening.bytes(bytes, parser) {
                 let _ = sender.send(Err(error));
             }
         });
@@ -141,18 +191,43 @@ pub(super) fn load_stream<R: Read + Send>(
             Ok(())
         })
     });
+    summary.raw_bytes = raw.get();
     summary.refusals.merge(&refusals);
     loaded
 }
 
-/// Passes over rows that are committed.
-fn skip_rows<R: Read>(records: &mut Records<R>, count: u64) -> CtlResult<()> {
-    while records.count() < count {
-        if records.next()?.is_none() {
-            return Err(changed());
-        }
-    }
-    Ok(())
+/// What becomes of the rows of one table of a file.
+pub(super) struct Part<'a> {
+    /// The table that takes them.
+    pub(super) table: &'a str,
+    pub(super) rules: RowRules,
+    pub(super) plan: &'a Plan,
+    /// Whether a row can replace another one.
+    replaces: bool,
+}
+
+/// For each table of the file `name` what becomes of its rows.
+///
+/// # Errors
+/// `Failed` for a bug.
+pub(super) fn parts_of<'a>(
+    destinations: &'a [Destination],
+    seen: &Seen,
+    (name, format): (&str, Format),
+    settings: &Settings,
+) -> CtlResult<Vec<Part<'a>>> {
+    let part = |table: &SeenTable| {
+        let destination = destinations.iter().find(|one| one.schema.name == table.target);
+        let destination =
+            destination.ok_or_else(|| CtlError::Failed("a table is lost".to_owned()))?;
+        Ok(Part {
+            table: &destination.schema.name,
+            rules: destination.plan.rules(name, format, &table.layout, settings),
+            plan: &destination.plan,
+            replaces: destination.schema.merge.replaces(),
+        })
+    };
+    seen.tables.iter().map(part).collect()
 }
 
 fn changed() -> CtlError {
@@ -165,49 +240,87 @@ fn changed() -> CtlError {
 
 /// The parsing side.
 struct Parser<'a> {
-    settings: &'a Settings,
-    rules: &'a RowRules,
-    plan: &'a Plan,
+    parts: &'a [Part<'a>],
     refusals: &'a mut Refusals,
     duplicates: Option<&'a mut Duplicates>,
+    /// Source rows that are committed.
+    from: u64,
     /// Whether what was read is what was checked; asked at the end.
-    is_same: &'a dyn Fn() -> bool,
+    is_same: &'a dyn Fn() -> CtlResult<bool>,
+    sender: &'a SyncSender<CtlResult<Chunk>>,
+}
+
+impl Visit for Parser<'_> {
+    type Out = ();
+
+    fn visit<S: RowSource>(mut self, mut rows: S) -> CtlResult<()> {
+        // Passes over rows that are committed.
+        while rows.count() < self.from {
+            if rows.advance()?.is_none() {
+                return Err(changed());
+            }
+        }
+        self.run(&mut rows)
+    }
 }
 
 impl Parser<'_> {
-    fn run<R: Read>(
-        &mut self,
-        records: &mut Records<R>,
-        sender: &SyncSender<CtlResult<Chunk>>,
-    ) -> CtlResult<()> {
-        let mut chunk = ChunkBuilder::new(&self.settings.table, self.rules, self.plan);
-        let mut start = records.count();
+    fn run<S: RowSource>(&mut self, rows: &mut S) -> CtlResult<()> {
+        let chunks =
+            self.parts.iter().map(|part| ChunkBuilder::new(part.table, &part.rules, part.plan));
+        let mut chunks: Vec<ChunkBuilder<'_>> = chunks.collect();
+        let (mut start, mut bytes) = (rows.count(), 0);
         loop {
-            let is_full = records.count() - start >= CHUNK_ROWS || chunk.is_large();
-            let source_rows = records.count();
-            let next = records.next()?;
+            let is_full = rows.count() - start >= CHUNK_ROWS || bytes >= CHUNK_BYTES;
+            let source_rows = rows.count();
+            let next = rows.advance()?;
             let is_last = next.is_none();
-            if is_last && !(self.is_same)() {
+            if is_last && !(self.is_same)()? {
                 return Err(changed());
             }
             if is_full || is_last {
-                let (times, rows) = chunk.take();
                 // A closed channel: the committing side has failed and tells why.
-                let kept = Kept { times, source_rows, is_last };
-                if sender.send(Ok(Chunk { rows, kept })).is_err() {
+                let chunk = taken(&mut chunks, source_rows, is_last);
+                if self.sender.send(Ok(chunk)).is_err() {
                     return Ok(());
                 }
-                start = source_rows;
+                (start, bytes) = (source_rows, 0);
             }
             let Some(next) = next else { return Ok(()) };
-            let pushed = next.and_then(|record| chunk.push(record).map(|()| record));
-            match (pushed, &mut self.duplicates) {
-                (Ok(record), Some(duplicates)) => chunk.note_duplicate(record, duplicates),
-                (Ok(_), None) => {}
-                (Err(refusal), _) => self.refusals.refuse(refusal)?,
+            let at = rows.row().table();
+            let pushed = next.and_then(|()| match chunks.get_mut(at) {
+                Some(chunk) => chunk.push(rows.row()).map(|added| (added, chunk)),
+                // A table that was not there at the first pass: the file was changed, which its hash shows.
+                None => Err(Refusal("a table is new".to_owned())),
+            });
+            match pushed {
+                Ok((added, chunk)) => {
+                    bytes += added;
+                    if let Some(duplicates) = &mut self.duplicates
+                        && self.parts.get(at).is_some_and(|part| part.replaces)
+                    {
+                        chunk.note_duplicate(duplicates);
+                    }
+                }
+                Err(refusal) => self.refusals.refuse(refusal)?,
             }
         }
     }
+}
+
+/// The rows of all tables; the builders are empty afterwards.
+fn taken(chunks: &mut [ChunkBuilder<'_>], source_rows: u64, is_last: bool) -> Chunk {
+    let mut times: Option<(i64, i64)> = None;
+    let mut rows = Vec::new();
+    for chunk in chunks.iter_mut().filter(|chunk| !chunk.is_empty()) {
+        let (of, taken) = chunk.take();
+        times = match (times, of) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (times, of) => times.or(of),
+        };
+        rows.push(taken);
+    }
+    Chunk { rows, kept: Kept { times, source_rows, is_last } }
 }
 
 /// The committing side: one chunk at a time, each reported once it is kept.
@@ -233,20 +346,20 @@ impl<'a> Committer<'a> {
         done: &mut dyn FnMut(&Kept, u64) -> CtlResult<()>,
     ) -> CtlResult<()> {
         for chunk in chunks {
-            let Chunk { rows, kept } = chunk?;
-            let row_count = rows.time.len() as u64;
-            self.commit(rows, &kept)?;
-            done(&kept, row_count)?;
+            let chunk = chunk?;
+            let row_count = chunk.row_count();
+            self.commit(chunk.rows, row_count, &chunk.kept)?;
+            done(&chunk.kept, row_count)?;
         }
         Ok(())
     }
 
-    fn commit(&mut self, rows: TableRows, kept: &Kept) -> CtlResult<()> {
-        let has_rows = !rows.time.is_empty();
+    /// The rows of all tables in one batch, which is kept whole or not at all, with the note of it.
+    fn commit(&mut self, rows: Vec<TableRows>, row_count: u64, kept: &Kept) -> CtlResult<()> {
         self.chunk += 1;
-        self.row_count += rows.time.len() as u64;
+        self.row_count += row_count;
         let mut batch = Batch::new();
-        if has_rows {
+        for rows in rows {
             batch = batch.with(rows);
         }
         if let Some((identity, file)) = self.import {
@@ -258,7 +371,7 @@ impl<'a> Committer<'a> {
                 finished: kept.is_last,
             });
         }
-        if has_rows || self.import.is_some() {
+        if row_count > 0 || self.import.is_some() {
             // Waits where memory is full.
             self.db.write(batch)?;
         }

@@ -1,25 +1,30 @@
-//! `chronolith import`: CSV files into a table. The path: args -> settings, survey (first pass: hash, check, infer),
-//! plan (types, clashes), identity (which import this is), load (second pass: parse, commit), report.
+//! `chronolith import`: files into tables. The path: args -> settings, survey (first pass: hash, check, infer),
+//! plan (types, clashes), identity (which import this is), load (second pass: parse, commit), report. Formats are
+//! below the seam in `rows`.
 //! Invariant: nothing is committed before every row of every FILE was checked; a chunk is committed with the note of
 //! how far its file has come, so that an import goes on where it was interrupted.
 
 mod args;
+mod cell;
 mod chunk;
 mod columns;
 mod compare;
+mod convert;
 mod duplicates;
+mod format;
 mod identity;
 mod layout;
 mod load;
 mod plan;
 mod read_ahead;
-mod records;
 mod refusals;
 mod report;
 mod row;
+mod rows;
 mod source;
 mod stream;
 mod survey;
+mod targets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,9 +40,11 @@ pub(super) use report::{Report, Summary, count, seconds};
 use super::place::{self, Place, PlaceArg};
 use super::{CtlError, CtlResult, print};
 use crate::text::progress::Progress;
+use crate::text::time::TimeSpec;
 use identity::Identity;
 use plan::Plan;
-use survey::Survey;
+use survey::{Seen, SeenTable, Survey};
+use targets::{Target, Targets};
 
 /// Source rows of one chunk, at most: the unit in which an import is committed and resumed. Part of an import's identity.
 pub(super) const CHUNK_ROWS: u64 = 64 << 10;
@@ -58,7 +65,7 @@ pub(super) fn run(args: ImportArgs) -> CtlResult<()> {
     let prepared = prepare(db, &place, &files, &settings, &report)?;
     let summary = load_files(&prepared, &settings, &report, &|_| Ok(()))?;
     finish(&prepared.db, &settings)?;
-    print(&summary.text(&settings, prepared.schema.merge))
+    print(&summary.text(&schemas(&prepared.destinations)))
 }
 
 /// Segments are smaller than the log, and open at once.
@@ -69,15 +76,30 @@ fn finish(db: &Place, settings: &Settings) -> CtlResult<()> {
     db.close()
 }
 
-/// Files that were checked, and the table that takes them.
+/// Files that were checked, and the tables that take them.
 pub(super) struct Prepared {
     pub(super) db: Place,
-    pub(super) schema: Arc<TableSchema>,
-    plan: Plan,
+    destinations: Vec<Destination>,
     surveys: Vec<Survey>,
 }
 
-/// The first pass: checks every row of every file, settles the types, and makes the table where there is none.
+/// A table that takes rows, and its types.
+pub(super) struct Destination {
+    schema: Arc<TableSchema>,
+    plan: Plan,
+}
+
+/// What a table is to take.
+struct Planned {
+    target: Target,
+    plan: Plan,
+    /// The time as the first file has it.
+    time: TimeSpec,
+    /// All tags: those of columns, then the constant ones.
+    tags: Vec<String>,
+}
+
+/// The first pass: checks every row of every file, settles the types, and makes the tables where there are none.
 ///
 /// # Errors
 /// Every reason for which nothing may be committed.
@@ -88,21 +110,94 @@ pub(super) fn prepare(
     settings: &Settings,
     report: &Report,
 ) -> CtlResult<Prepared> {
-    let existing = existing_table(db.as_ref(), settings)?;
-    let known = plan::Known::new(settings, existing.as_deref())?;
-    let surveys = survey::survey_all(files, settings, &known, report)?;
-    let plan = Plan::of(&surveys, settings, &known)?;
-    plan.check_names(settings, existing.as_deref())?;
-    report.schema(&plan, settings, existing.as_deref(), &surveys);
+    let mut targets = Targets::new(db.as_ref(), settings)?;
+    let surveys = survey::survey_all(files, settings, &mut targets, report)?;
+    let seen = surveys.iter().map(|survey| (survey.name.as_str(), &survey.seen));
+    let planned = plan(targets, &seen.collect::<Vec<_>>(), settings)?;
+    let names: Vec<&str> = surveys.iter().map(|survey| survey.name.as_str()).collect();
+    report.schemas(&planned, settings, &names);
     let db = match db {
         Some(db) => db,
         None => place::or_create(place)?,
     };
-    let schema = match existing {
-        Some(schema) => schema,
-        None => create_table(&db, settings, &plan)?,
+    let destinations = create_tables(&db, settings, planned)?;
+    Ok(Prepared { db, destinations, surveys })
+}
+
+/// Settles the types of every table.
+///
+/// # Errors
+/// `Invalid`, `NotFound`, `Conflict` for what contradicts itself or a table.
+fn plan(
+    targets: Targets<'_>,
+    seen: &[(&str, &Seen)],
+    settings: &Settings,
+) -> CtlResult<Vec<Planned>> {
+    let mut all = Vec::new();
+    for target in targets.into_list() {
+        let of = |seen: &Seen| seen.tables.iter().position(|table| table.target == target.name);
+        let of = seen.iter().filter_map(|(name, seen)| Some((*name, seen.tables.get(of(seen)?)?)));
+        let of: Vec<(&str, &SeenTable)> = of.collect();
+        // A file without a row that can be taken does not say what a table would be.
+        let Some((_, first)) = of.first() else { continue };
+        let plan = Plan::of(&of, &target.known)?;
+        let mut tags: Vec<String> = Vec::new();
+        for (_, table) in &of {
+            for (tag, _) in &table.layout.tags {
+                if !tags.contains(tag) {
+                    tags.push(tag.clone());
+                }
+            }
+        }
+        tags.extend(settings.constants.iter().map(|(tag, _)| tag.clone()));
+        plan.check_names(&tags, target.existing.as_deref())?;
+        let time = first.layout.time_spec.clone();
+        all.push(Planned { target, plan, time, tags });
+    }
+    check_types(&all, settings)?;
+    Ok(all)
+}
+
+/// Refuses a type for a column that is nowhere.
+fn check_types(all: &[Planned], settings: &Settings) -> CtlResult<()> {
+    let fields = || all.iter().flat_map(|planned| &planned.plan.fields);
+    for (name, _) in &settings.types {
+        if !all.is_empty() && !fields().any(|field| field.name == *name) {
+            let list: Vec<&str> = fields().map(|field| field.name.as_str()).collect();
+            return Err(CtlError::NotFound(format!(
+                "--types names column {name:?}, which no file has; there are: {}",
+                list.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the tables that are not there.
+///
+/// # Errors
+/// The engine's; the client's.
+fn create_tables(
+    db: &Place,
+    settings: &Settings,
+    planned: Vec<Planned>,
+) -> CtlResult<Vec<Destination>> {
+    let create = |planned: Planned| {
+        let schema = match planned.target.existing.clone() {
+            Some(schema) => schema,
+            None => create_table(db, settings, &planned)?,
+        };
+        Ok(Destination { schema, plan: planned.plan })
     };
-    Ok(Prepared { db, schema, plan, surveys })
+    planned.into_iter().map(create).collect()
+}
+
+fn schemas(destinations: &[Destination]) -> Vec<Arc<TableSchema>> {
+    destinations.iter().map(|one| Arc::clone(&one.schema)).collect()
+}
+
+fn any_replaces(destinations: &[Destination]) -> bool {
+    destinations.iter().any(|one| one.schema.merge.replaces())
 }
 
 /// The second pass over every file. `on_commit` hears of each chunk once it is kept.
@@ -115,13 +210,13 @@ pub(super) fn load_files(
     report: &Report,
     on_commit: &dyn Fn(&Committed<'_>) -> CtlResult<()>,
 ) -> CtlResult<Summary> {
-    let mut summary = Summary::begin(prepared.schema.merge);
-    let (db, surveys, table) = (&prepared.db, &prepared.surveys, prepared.schema.id);
-    let generation = identity::generation(db, surveys, settings, table)?;
+    let mut summary = Summary::begin(any_replaces(&prepared.destinations));
+    let (db, surveys, tables) = (&prepared.db, &prepared.surveys, &prepared.destinations);
+    let generation = identity::generation(db, surveys, settings, tables)?;
     let total = prepared.surveys.iter().map(|survey| survey.raw_bytes).sum();
     let progress = report.bar("importing", total);
     for survey in &prepared.surveys {
-        let identity = identity::find(db, survey, settings, table, generation)?;
+        let identity = identity::find(db, survey, settings, tables, generation)?;
         let to = To { summary: &mut summary, report, progress: &progress };
         load_one(prepared, survey, settings, &identity, to, on_commit)?;
     }
@@ -140,12 +235,12 @@ pub(super) fn load_files_at_once(
 ) -> CtlResult<()> {
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut summary = Summary::begin(prepared.schema.merge);
+        let mut summary = Summary::begin(any_replaces(&prepared.destinations));
         let (report, progress) = (Report::silent(), Progress::silent());
         while let Some(survey) = prepared.surveys.get(next.fetch_add(1, Ordering::Relaxed)) {
             let on_commit = |committed: &Committed<'_>| on_commit(committed);
-            let table = prepared.schema.id;
-            let identity = identity::find(&prepared.db, survey, settings, table, 0)?;
+            let tables = &prepared.destinations;
+            let identity = identity::find(&prepared.db, survey, settings, tables, 0)?;
             let to = To { summary: &mut summary, report: &report, progress: &progress };
             load_one(prepared, survey, settings, &identity, to, &on_commit)?;
         }
@@ -182,28 +277,16 @@ fn load_one(
     Ok(())
 }
 
-fn existing_table(db: Option<&Place>, settings: &Settings) -> CtlResult<Option<Arc<TableSchema>>> {
-    let Some(db) = db else { return Ok(None) };
-    let Some(schema) = db.find_table(&settings.table)? else { return Ok(None) };
-    match settings.merge {
-        Some(merge) if merge != schema.merge => Err(CtlError::Conflict(format!(
-            "table {:?} has merge mode {}, which is fixed at its creation; --merge says {merge}",
-            schema.name, schema.merge
-        ))),
-        _ => Ok(Some(schema)),
-    }
-}
-
 /// A table that gains columns from later imports.
-fn create_table(db: &Place, settings: &Settings, plan: &Plan) -> CtlResult<Arc<TableSchema>> {
+fn create_table(db: &Place, settings: &Settings, planned: &Planned) -> CtlResult<Arc<TableSchema>> {
     let options = TableOptions {
-        tags: settings.tag_names().map(str::to_owned).collect(),
-        fields: plan.typed_fields(),
+        tags: planned.tags.clone(),
+        fields: planned.plan.typed_fields(),
         merge: settings.merge.unwrap_or_default(),
         mode: SchemaMode::Dynamic,
         history_ns: None,
-        time_name: settings.time.column.clone(),
+        time_name: planned.time.column.clone(),
     };
-    db.create_table(&settings.table, options)?;
-    db.table_schema(&settings.table)
+    db.create_table(&planned.target.name, options)?;
+    db.table_schema(&planned.target.name)
 }

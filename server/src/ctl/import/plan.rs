@@ -1,19 +1,23 @@
 //! Settles the fields' types: named by the user, given by the table, or inferred from every row of every file.
 //! Pure; a clash is found here, before anything is committed.
 
+use std::collections::HashSet;
+
 use chronolith_engine::model::{FieldType, SchemaMode, TableSchema};
 
 use super::super::create::field_type;
 use super::super::{CtlError, CtlResult};
 use super::args::Settings;
+use super::format::Format;
 use super::layout::Layout;
+use super::layout::Placed;
 use super::row::{FieldRule, RowRules};
-use super::survey::{Seen, Survey};
+use super::survey::SeenTable;
 use crate::text::infer::{FieldParser, Guess, Inferred, Note, TextType};
 use crate::text::time::TimeFormat;
 
 /// Types that are known before a file is read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     named: Vec<(String, TextType)>,
     table: Vec<(String, TextType)>,
@@ -26,7 +30,7 @@ pub(super) enum Origin {
     Named,
     /// The table had the column.
     Table,
-    /// The rows.
+    /// The rows, or what the file says of them.
     Rows,
 }
 
@@ -35,7 +39,11 @@ impl Known {
     ///
     /// # Errors
     /// `Conflict` where they contradict each other.
-    pub(super) fn new(settings: &Settings, existing: Option<&TableSchema>) -> CtlResult<Self> {
+    pub(super) fn new(
+        settings: &Settings,
+        table_name: &str,
+        existing: Option<&TableSchema>,
+    ) -> CtlResult<Self> {
         let table: Vec<_> = existing
             .map(|schema| schema.fields.as_slice())
             .unwrap_or_default()
@@ -48,9 +56,8 @@ impl Known {
                 there.filter(|(_, there)| field_type(*there) != field_type(*kind))
             {
                 return Err(CtlError::Conflict(format!(
-                    "column {name:?} of table {:?} holds {there}, but --types says {kind}; leave it out, \
-                     or import into another table",
-                    settings.table
+                    "column {name:?} of table {table_name:?} holds {there}, but --types says {kind}; leave it out, \
+                     or import into another table"
                 )));
             }
         }
@@ -66,21 +73,29 @@ impl Known {
     }
 
     /// What a column's fields must be, as far as it is known.
-    pub(super) fn rule(&self, column: &str, settings: &Settings) -> FieldRule {
-        match self.of(column) {
+    pub(super) fn rule(&self, placed: &Placed, settings: &Settings) -> FieldRule {
+        let given = placed.given.map(|given| (given, Origin::Rows));
+        match self.of(&placed.name).or(given) {
             None => FieldRule::Open,
-            Some((kind, origin)) => typed(column, kind, origin, settings),
+            Some((kind, origin)) => typed(&placed.name, kind, origin, settings),
         }
+    }
+
+    /// The columns whose types are known.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().chain(&self.table).map(|(name, _)| name.as_str())
     }
 }
 
 fn typed(column: &str, kind: TextType, origin: Origin, settings: &Settings) -> FieldRule {
     let parser = FieldParser::new(column, kind, settings.nulls.clone(), settings.zone);
     // Nobody asked for floats here: an integer that is none is not rounded in silence.
-    FieldRule::Typed { parser, exact: origin == Origin::Table && kind == TextType::F64 }
+    let exact = origin == Origin::Table && kind == TextType::F64;
+    FieldRule::Typed { parser, exact, origin }
 }
 
-fn text_type(kind: FieldType) -> TextType {
+/// The type as text knows it.
+pub(super) fn text_type(kind: FieldType) -> TextType {
     match kind {
         FieldType::F64 => TextType::F64,
         FieldType::I64 => TextType::I64,
@@ -111,36 +126,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Settles the types.
+    /// Settles the types by what was seen of the table in files with these names.
     ///
     /// # Errors
-    /// `Invalid` where files clash, or a column that `--types` names is in none.
-    pub(super) fn of(surveys: &[Survey], settings: &Settings, known: &Known) -> CtlResult<Self> {
-        let seen = surveys.iter().map(|survey| (survey.name.as_str(), &survey.seen));
-        Self::of_seen(&seen.collect::<Vec<_>>(), settings, known)
-    }
-
-    /// The same for what was seen of files with these names.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub(super) fn of_seen(
-        seen: &[(&str, &Seen)],
-        settings: &Settings,
-        known: &Known,
-    ) -> CtlResult<Self> {
+    /// `Invalid` where files clash.
+    pub(super) fn of(seen: &[(&str, &SeenTable)], known: &Known) -> CtlResult<Self> {
         let mut names: Vec<&str> = Vec::new();
-        for (name, _) in seen.iter().flat_map(|(_, seen)| &seen.layout.fields) {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-        for (name, _) in &settings.types {
-            if !names.contains(&name.as_str()) {
-                let list = names.join(", ");
-                return Err(CtlError::NotFound(format!(
-                    "--types names column {name:?}, which no file has; there are: {list}"
-                )));
+        let mut there = HashSet::new();
+        for placed in seen.iter().flat_map(|(_, seen)| &seen.layout.fields) {
+            if there.insert(placed.name.as_str()) {
+                names.push(&placed.name);
             }
         }
         let fields = names.into_iter().map(|name| planned(name, seen, known));
@@ -153,11 +148,11 @@ impl Plan {
     /// `Invalid`, `NotFound` for columns that the table cannot take.
     pub(super) fn check_names(
         &self,
-        settings: &Settings,
+        tags: &[String],
         existing: Option<&TableSchema>,
     ) -> CtlResult<()> {
         for field in &self.fields {
-            if settings.tag_names().any(|tag| tag == field.name) {
+            if tags.contains(&field.name) {
                 return Err(CtlError::Invalid(format!(
                     "column {:?} is a tag in one file and a field in another",
                     field.name
@@ -165,8 +160,8 @@ impl Plan {
             }
         }
         let Some(schema) = existing else { return Ok(()) };
-        let tags =
-            settings.tag_names().map(|name| (name, "tag", "field", schema.field(name).is_some()));
+        let tags = tags.iter().map(String::as_str);
+        let tags = tags.map(|name| (name, "tag", "field", schema.field(name).is_some()));
         let fields = self.fields.iter().map(|field| field.name.as_str());
         let fields = fields.map(|name| (name, "field", "tag", schema.tag_position(name).is_some()));
         for (name, here, there, is_other) in tags.chain(fields) {
@@ -206,36 +201,43 @@ impl Plan {
     }
 
     /// The rules for the rows of a file.
-    pub(super) fn rules(&self, name: &str, layout: &Layout, settings: &Settings) -> RowRules {
-        let rule = |(column, _): &(String, usize)| {
-            let planned = self.fields.iter().find(|field| field.name == *column);
+    pub(super) fn rules(
+        &self,
+        name: &str,
+        format: Format,
+        layout: &Layout,
+        settings: &Settings,
+    ) -> RowRules {
+        let rule = |placed: &Placed| {
+            let planned = self.fields.iter().find(|field| field.name == placed.name);
             planned.map_or(FieldRule::Open, |field| {
                 typed(&field.name, field.kind, field.origin, settings)
             })
         };
-        RowRules::new(name, layout, settings, layout.fields.iter().map(rule).collect())
+        RowRules::new(name, format, layout, settings, layout.fields.iter().map(rule).collect())
     }
 }
 
-fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<PlannedField> {
+fn planned(name: &str, seen: &[(&str, &SeenTable)], known: &Known) -> CtlResult<PlannedField> {
     if let Some((kind, origin)) = known.of(name) {
         let name = name.to_owned();
         return Ok(PlannedField { name, kind, origin, note: None, is_unseen: false });
     }
+    let found: Vec<_> = seen
+        .iter()
+        .filter_map(|(file, seen)| seen.field(name).map(|(placed, guess)| (*file, placed, guess)))
+        .collect();
+    if let Some(given) = found.iter().find_map(|(_, placed, _)| placed.given) {
+        return said(name, given, &found);
+    }
     let mut whole = Guess::new();
     let mut first: Option<(&str, Inferred)> = None;
-    for (file, guess) in seen.iter().filter_map(|(file, seen)| Some((*file, guess_of(seen, name)?)))
-    {
+    for (file, _, guess) in found {
         whole.merge(guess);
         let Some(family) = family(guess) else { continue };
         match &first {
             Some((before, inferred)) if family != family_of(inferred.kind) => {
-                return Err(CtlError::Invalid(format!(
-                    "column {name:?} is {} in {before} and {} in {file}; import them apart, or give \
-                     --types {name}=utf8 to take both as text",
-                    inferred.kind,
-                    guess.infer().kind
-                )));
+                return Err(clash(name, (before, inferred.kind), (file, guess.infer().kind)));
             }
             Some(_) => {}
             None => first = Some((file, guess.infer())),
@@ -248,9 +250,30 @@ fn planned(name: &str, seen: &[(&str, &Seen)], known: &Known) -> CtlResult<Plann
     Ok(PlannedField { name: name.to_owned(), kind, origin: Origin::Rows, note, is_unseen })
 }
 
-fn guess_of<'a>(seen: &'a Seen, name: &str) -> Option<&'a Guess> {
-    let at = seen.layout.fields.iter().position(|(field, _)| field == name)?;
-    seen.guesses.get(at)
+/// A field whose type a file says. No row was looked at under another type, so that all files must have the same.
+fn said(name: &str, given: TextType, found: &[(&str, &Placed, &Guess)]) -> CtlResult<PlannedField> {
+    let mut first: Option<(&str, TextType)> = None;
+    for (file, placed, guess) in found {
+        let inferred = (guess.value_count() > 0).then(|| guess.infer().kind);
+        let Some(kind) = placed.given.or(inferred) else { continue };
+        match first {
+            Some((before, of)) if field_type(of) != field_type(kind) => {
+                return Err(clash(name, (before, of), (file, kind)));
+            }
+            Some(_) => {}
+            None => first = Some((file, kind)),
+        }
+    }
+    let name = name.to_owned();
+    Ok(PlannedField { name, kind: given, origin: Origin::Rows, note: None, is_unseen: false })
+}
+
+fn clash(name: &str, first: (&str, TextType), other: (&str, TextType)) -> CtlError {
+    CtlError::Invalid(format!(
+        "column {name:?} is {} in {} and {} in {}; import them apart, or give \
+         --types {name}=utf8 to take both as text",
+        first.1, first.0, other.1, other.0
+    ))
 }
 
 /// Kinds of values between which files clash.

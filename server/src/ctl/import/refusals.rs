@@ -10,9 +10,14 @@ pub(super) const SHOWN_COUNT: usize = 10;
 pub(super) struct Refusal(pub(super) String);
 
 impl Refusal {
-    /// Of the record at `line` of the file `name`.
-    pub(super) fn at(name: &str, line: u64, reason: impl std::fmt::Display) -> Self {
-        Self(format!("{name}, line {line}: {reason}"))
+    /// Of what stands at `position` `number` of the file `name`.
+    pub(super) fn at(
+        name: &str,
+        position: &str,
+        number: u64,
+        reason: impl std::fmt::Display,
+    ) -> Self {
+        Self(format!("{name}, {position} {number}: {reason}"))
     }
 }
 

@@ -3,19 +3,24 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use chronolith_engine::clock::{Clock, SystemClock};
-use chronolith_engine::model::{ImportProgress, MergeMode, TableSchema};
+use chronolith_engine::model::{ImportProgress, TableSchema};
 
 use super::super::json::utc;
 use super::super::remark;
+use super::Planned;
 use super::args::{ConstantValue, Settings};
 use super::duplicates::Duplicates;
 use super::identity::Identity;
-use super::plan::{Origin, Plan, PlannedField};
+use super::plan::{Origin, PlannedField};
 use super::refusals::Refusals;
 use super::survey::Survey;
 use crate::text::progress::{Progress, ProgressUnit};
+
+/// Tables that the last line names.
+const TABLES_SHOWN: usize = 5;
 
 /// Where an import tells what it does.
 pub(in super::super) struct Report {
@@ -47,33 +52,17 @@ impl Report {
         }
     }
 
-    /// The columns and their types.
-    pub(super) fn schema(
-        &self,
-        plan: &Plan,
-        settings: &Settings,
-        existing: Option<&TableSchema>,
-        surveys: &[Survey],
-    ) {
-        let names: Vec<&str> = surveys.iter().map(|survey| survey.name.as_str()).collect();
-        self.schema_of(plan, settings, existing, &names);
-    }
-
-    /// The same for files of these names.
-    pub(super) fn schema_of(
-        &self,
-        plan: &Plan,
-        settings: &Settings,
-        existing: Option<&TableSchema>,
-        files: &[&str],
-    ) {
-        self.say(&schema_text(plan, settings, existing));
-        if self.is_silent {
-            return;
-        }
-        for field in &plan.fields {
-            if let Some(text) = note_text(field, files) {
-                remark(&text);
+    /// The tables' columns and their types.
+    pub(super) fn schemas(&self, planned: &[Planned], settings: &Settings, files: &[&str]) {
+        for one in planned {
+            self.say(&schema_text(one, settings));
+            if self.is_silent {
+                continue;
+            }
+            for field in &one.plan.fields {
+                if let Some(text) = note_text(field, files) {
+                    remark(&text);
+                }
             }
         }
     }
@@ -101,14 +90,18 @@ impl Report {
     }
 }
 
-fn schema_text(plan: &Plan, settings: &Settings, existing: Option<&TableSchema>) -> String {
+fn schema_text(planned: &Planned, settings: &Settings) -> String {
+    let existing = planned.target.existing.as_deref();
     let merge = existing.map_or(settings.merge.unwrap_or_default(), |schema| schema.merge);
     let newness = if existing.is_some() { "" } else { ", new" };
     let mut lines = vec![(
         "time".to_owned(),
-        format!("from {:?}, {}", settings.time.column, settings.time.format),
+        format!("from {:?}, {}", planned.time.column, planned.time.format),
     )];
-    lines.extend(settings.tag_columns.iter().map(|tag| (tag.clone(), "tag".to_owned())));
+    let constants = settings.constants.iter().map(|(tag, _)| tag);
+    let is_constant = |tag: &&String| constants.clone().any(|constant| constant == *tag);
+    let columns = planned.tags.iter().filter(|tag| !is_constant(tag));
+    lines.extend(columns.map(|tag| (tag.clone(), "tag".to_owned())));
     lines.extend(settings.constants.iter().map(|(tag, value)| {
         let value = match value {
             ConstantValue::FileName => "the file's name".to_owned(),
@@ -116,7 +109,7 @@ fn schema_text(plan: &Plan, settings: &Settings, existing: Option<&TableSchema>)
         };
         (tag.clone(), format!("tag, {value}"))
     }));
-    lines.extend(plan.fields.iter().map(|field| {
+    lines.extend(planned.plan.fields.iter().map(|field| {
         let origin = match field.origin {
             Origin::Named => ", by --types",
             Origin::Table => ", as the table has it",
@@ -129,7 +122,7 @@ fn schema_text(plan: &Plan, settings: &Settings, existing: Option<&TableSchema>)
         (field.name.clone(), kind)
     }));
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let mut text = format!("table {} (merge {merge}{newness})\n", settings.table);
+    let mut text = format!("table {} (merge {merge}{newness})\n", planned.target.name);
     for (name, kind) in lines {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {name:<width$}  {kind}");
@@ -177,14 +170,14 @@ pub(in super::super) struct Summary {
 
 impl Summary {
     /// The clock starts.
-    pub(super) fn begin(merge: MergeMode) -> Self {
+    pub(super) fn begin(replaces: bool) -> Self {
         let clock = SystemClock::default();
         let start_ns = clock.monotonic_ns();
         Self {
             clock,
             start_ns,
             totals: Totals::default(),
-            duplicates: merge.replaces().then(Duplicates::default),
+            duplicates: replaces.then(Duplicates::default),
             raw_bytes: 0,
             refusals: Refusals::default(),
         }
@@ -200,16 +193,23 @@ impl Summary {
         self.totals.row_count
     }
 
-    /// The totals, to be printed.
-    pub(in super::super) fn text(self, settings: &Settings, merge: MergeMode) -> String {
+    /// The totals, to be printed, of an import into these tables.
+    pub(in super::super) fn text(self, tables: &[Arc<TableSchema>]) -> String {
         let seconds = seconds(self.clock.monotonic_ns() - self.start_ns);
         let rows = self.totals.row_count;
+        let names: Vec<&str> =
+            tables.iter().take(TABLES_SHOWN).map(|table| table.name.as_str()).collect();
+        let more = match tables.len().saturating_sub(TABLES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = write!(
             text,
-            "imported {rows} rows into {} ({} bytes read) in {seconds:.2} s",
-            settings.table, self.raw_bytes
+            "imported {rows} rows into {}{more} ({} bytes read) in {seconds:.2} s",
+            names.join(", "),
+            self.raw_bytes
         );
         if rows > 0 && seconds > 0.0 {
             let _ = write!(text, ", {:.0} rows/s", count(rows) / seconds);
@@ -219,6 +219,8 @@ impl Summary {
             let _ = writeln!(text, "first time {}, last time {}", utc(first), utc(last));
         }
         if let Some((replaced, is_cut)) = self.duplicates.map(Duplicates::count) {
+            let replacing = tables.iter().map(|table| table.merge).find(|merge| merge.replaces());
+            let merge = replacing.unwrap_or_default();
             let at_least = if is_cut { "at least " } else { "" };
             let _ = writeln!(
                 text,

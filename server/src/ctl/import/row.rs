@@ -3,10 +3,16 @@
 use chronolith_engine::limits::{SERIES_KEY_LEN_BYTES_MAX, TEXT_LEN_BYTES_MAX};
 use chronolith_engine::model::check_tag_value;
 
+use super::super::CtlResult;
 use super::args::Settings;
-use super::layout::Layout;
+use super::cell::{Cell, Row};
+use super::convert::{is_of, kind_name, push_text, shown_value, type_name, widened};
+use super::format::Format;
+use super::layout::{Layout, Placed};
+use super::plan::Origin;
 use super::refusals::Refusal;
-use crate::text::csv::{Field, Record};
+use super::rows::SourceTable;
+use crate::text::csv::Field;
 use crate::text::infer::{FieldParser, NullWords, TextType, Value};
 use crate::text::shown;
 use crate::text::time::{TimeParser, Zone};
@@ -17,16 +23,18 @@ const EXACT_IN_F64_MAX: f64 = 9_007_199_254_740_992.0;
 /// What a field must be.
 #[derive(Debug, Clone)]
 pub(super) enum FieldRule {
-    /// Of this type. `exact`: an integer that the type would round is refused.
-    Typed { parser: FieldParser, exact: bool },
+    /// Of the parser's type. `exact`: an integer that the type would round is refused.
+    Typed { parser: FieldParser, exact: bool, origin: Origin },
     /// Text of any kind, whose type is found later.
     Open,
 }
 
-/// What the rows of one file must be.
+/// What the rows of one table in one file must be.
 #[derive(Debug, Clone)]
 pub(super) struct RowRules {
     name: String,
+    /// What a position in the file is called.
+    position: &'static str,
     layout: Layout,
     time: TimeParser,
     nulls: NullWords,
@@ -38,18 +46,35 @@ impl RowRules {
     /// Rules for the file `name`, with one of `fields` for each field of `layout`.
     pub(super) fn new(
         name: &str,
+        format: Format,
         layout: &Layout,
         settings: &Settings,
         fields: Vec<FieldRule>,
     ) -> Self {
         Self {
             name: name.to_owned(),
+            position: format.position(),
             layout: layout.clone(),
-            time: TimeParser::new(settings.time.clone(), settings.zone),
+            time: TimeParser::new(layout.time_spec.clone(), settings.zone),
             nulls: settings.nulls.clone(),
             zone: settings.zone,
             fields,
         }
+    }
+
+    /// Takes in columns that were met since, with the rule that each new field has.
+    ///
+    /// # Errors
+    /// Those of the layout.
+    pub(super) fn grow(
+        &mut self,
+        table: &SourceTable,
+        rule: impl Fn(&Placed) -> FieldRule,
+    ) -> CtlResult<()> {
+        self.layout.grow(&table.columns, &self.name)?;
+        let known = self.fields.len();
+        self.fields.extend(self.layout.fields.iter().skip(known).map(rule));
+        Ok(())
     }
 
     /// The file's columns.
@@ -72,43 +97,83 @@ impl RowRules {
         &self.fields
     }
 
-    pub(super) fn refuse(&self, record: &Record, reason: impl std::fmt::Display) -> Refusal {
-        Refusal::at(&self.name, record.line(), reason)
+    pub(super) fn refuse(&self, row: &impl Row, reason: impl std::fmt::Display) -> Refusal {
+        Refusal::at(&self.name, self.position, row.number(), reason)
     }
 
     /// Checks the width, and gives the time.
-    pub(super) fn time(&self, record: &Record) -> Result<i64, Refusal> {
-        record.check_width(self.layout.width, &self.name).map_err(|e| Refusal(e.to_string()))?;
-        let field = record.get(self.layout.time).unwrap_or(Field::unquoted(b""));
-        if field.bytes.is_empty() {
-            let column = &self.time.spec().column;
-            return Err(self.refuse(record, format_args!("column {column:?}: the time is missing")));
+    pub(super) fn time<R: Row>(&self, row: &R) -> Result<i64, Refusal> {
+        row.check_width(self.layout.width, &self.name)?;
+        let column = &self.time.spec().column;
+        let missing = || self.refuse(row, format_args!("column {column:?}: the time is missing"));
+        let parse = |bytes: &[u8]| {
+            self.time
+                .parse(bytes)
+                .map_err(|error| self.refuse(row, format_args!("column {column:?}: {error}")))
+        };
+        match row.cell(self.layout.time) {
+            Cell::Null => Err(missing()),
+            Cell::Text(Field { bytes: [], .. }) | Cell::String("") => Err(missing()),
+            Cell::Text(field) => {
+                self.time.parse(field.bytes).map_err(|error| self.refuse(row, error))
+            }
+            Cell::String(text) | Cell::Value(Value::Utf8(text)) => parse(text.as_bytes()),
+            Cell::Value(Value::Timestamp(ns)) => Ok(ns),
+            Cell::Value(value @ (Value::I64(_) | Value::U64(_))) => {
+                let mut text = Vec::new();
+                push_text(&mut text, value, None);
+                parse(&text)
+            }
+            Cell::Value(other) => Err(self.refuse(
+                row,
+                format_args!(
+                    "column {column:?}: {} is {}, which is no time: times, integers with a unit or text are",
+                    shown_value(other, None),
+                    type_name(other)
+                ),
+            )),
         }
-        self.time.parse(field.bytes).map_err(|error| self.refuse(record, error))
     }
 
     /// Gives each tag that is a column to `take`, then checks the series' key.
-    pub(super) fn tags<'r>(
+    pub(super) fn tags<R: Row>(
         &self,
-        record: &'r Record,
-        mut take: impl FnMut(usize, &'r str),
+        row: &R,
+        mut take: impl FnMut(usize, &str),
     ) -> Result<(), Refusal> {
         let constants = self.layout.constants.iter();
         let mut key_bytes: usize = constants.map(|(_, value)| value.len() + 1).sum();
+        let mut written = Vec::new();
         for (index, (name, at)) in self.layout.tags.iter().enumerate() {
-            let bytes = record.get(*at).map_or(&b""[..], |field| field.bytes);
+            let bytes = match row.cell(*at) {
+                Cell::Null => b"",
+                Cell::Text(field) => field.bytes,
+                Cell::String(text) | Cell::Value(Value::Utf8(text)) => text.as_bytes(),
+                Cell::Value(value @ (Value::I64(_) | Value::U64(_) | Value::Bool(_))) => {
+                    written.clear();
+                    push_text(&mut written, value, None);
+                    &written
+                }
+                Cell::Value(value) => {
+                    let what = type_name(value);
+                    return Err(self.refuse(
+                        row,
+                        format_args!("tag {name:?}: a {what} cannot be a tag, which is text"),
+                    ));
+                }
+            };
             let value = std::str::from_utf8(bytes).map_err(|_| {
                 let text = shown(bytes);
-                self.refuse(record, format_args!("tag {name:?}: {text:?} is not valid UTF-8"))
+                self.refuse(row, format_args!("tag {name:?}: {text:?} is not valid UTF-8"))
             })?;
             check_tag_value(value)
-                .map_err(|error| self.refuse(record, format_args!("tag {name:?}: {error}")))?;
+                .map_err(|error| self.refuse(row, format_args!("tag {name:?}: {error}")))?;
             key_bytes += value.len() + 1;
             take(index, value);
         }
         if key_bytes > SERIES_KEY_LEN_BYTES_MAX {
             return Err(self.refuse(
-                record,
+                row,
                 format_args!(
                     "the tags take {key_bytes} bytes, the limit is {SERIES_KEY_LEN_BYTES_MAX} bytes"
                 ),
@@ -118,29 +183,32 @@ impl RowRules {
     }
 
     /// Gives each field's value to `take`: NULL, or the value of a typed field, or nothing but a check of an open one.
-    pub(super) fn values<'r>(
+    pub(super) fn values<R: Row>(
         &self,
-        record: &'r Record,
-        mut take: impl FnMut(usize, Option<Value<'r>>),
+        row: &R,
+        mut take: impl FnMut(usize, Option<Value<'_>>),
     ) -> Result<(), Refusal> {
-        for (index, ((name, at), rule)) in self.layout.fields.iter().zip(&self.fields).enumerate() {
-            let field = record.get(*at).unwrap_or(Field::unquoted(b""));
-            if field.bytes.len() > TEXT_LEN_BYTES_MAX {
-                let len = field.bytes.len();
-                return Err(self.refuse(
-                    record,
-                    format_args!(
-                        "column {name:?}: a text of {len} bytes, the limit is {TEXT_LEN_BYTES_MAX} bytes"
-                    ),
-                ));
-            }
+        for (index, (placed, rule)) in self.layout.fields.iter().zip(&self.fields).enumerate() {
+            let field = match row.cell(placed.at) {
+                Cell::Text(field) => field,
+                Cell::String(text) => Field { bytes: text.as_bytes(), quoted: true },
+                Cell::Value(value) => {
+                    self.value(row, placed, rule, value, &mut |value| take(index, value))?;
+                    continue;
+                }
+                Cell::Null => {
+                    take(index, None);
+                    continue;
+                }
+            };
+            self.check_text(row, &placed.name, field.bytes)?;
             match rule {
-                FieldRule::Typed { parser, exact } => {
-                    let value = parser.parse(field).map_err(|error| self.refuse(record, error))?;
+                FieldRule::Typed { parser, exact, .. } => {
+                    let value = parser.parse(field).map_err(|error| self.refuse(row, error))?;
                     if *exact && rounds(field.bytes, value) {
-                        let text = shown(field.bytes);
+                        let (name, text) = (&placed.name, shown(field.bytes));
                         return Err(self.refuse(
-                            record,
+                            row,
                             format_args!("column {name:?} holds f64, which would round {text}"),
                         ));
                     }
@@ -148,9 +216,9 @@ impl RowRules {
                 }
                 FieldRule::Open => {
                     if std::str::from_utf8(field.bytes).is_err() {
-                        let text = shown(field.bytes);
+                        let (name, text) = (&placed.name, shown(field.bytes));
                         return Err(self.refuse(
-                            record,
+                            row,
                             format_args!("column {name:?}: {text:?} is not valid UTF-8"),
                         ));
                     }
@@ -160,11 +228,83 @@ impl RowRules {
         Ok(())
     }
 
+    #[inline]
+    fn check_text(&self, row: &impl Row, name: &str, bytes: &[u8]) -> Result<(), Refusal> {
+        if bytes.len() <= TEXT_LEN_BYTES_MAX {
+            return Ok(());
+        }
+        let len = bytes.len();
+        Err(self.refuse(
+            row,
+            format_args!(
+                "column {name:?}: a text of {len} bytes, the limit is {TEXT_LEN_BYTES_MAX} bytes"
+            ),
+        ))
+    }
+
+    /// A field whose type the file says.
+    #[inline]
+    fn value<R: Row>(
+        &self,
+        row: &R,
+        placed: &Placed,
+        rule: &FieldRule,
+        value: Value<'_>,
+        take: &mut impl FnMut(Option<Value<'_>>),
+    ) -> Result<(), Refusal> {
+        if let Value::Utf8(text) = value {
+            self.check_text(row, &placed.name, text.as_bytes())?;
+        }
+        let FieldRule::Typed { parser, origin, .. } = rule else { return Ok(()) };
+        let kind = parser.kind();
+        let may_widen = *origin != Origin::Rows || is_of(value, kind);
+        match widened(value, placed.given, kind).filter(|_| may_widen) {
+            Some(value) => {
+                take(Some(value));
+                Ok(())
+            }
+            None => self.other(row, placed, parser, *origin, value, take),
+        }
+    }
+
+    /// A field of another type than its column's: as text, if the type was named, else refused.
+    #[cold]
+    fn other<R: Row>(
+        &self,
+        row: &R,
+        placed: &Placed,
+        parser: &FieldParser,
+        origin: Origin,
+        value: Value<'_>,
+        take: &mut impl FnMut(Option<Value<'_>>),
+    ) -> Result<(), Refusal> {
+        if origin == Origin::Named {
+            let mut text = Vec::new();
+            push_text(&mut text, value, placed.given);
+            let field = Field { bytes: &text, quoted: true };
+            take(parser.parse(field).map_err(|error| self.refuse(row, error))?);
+            return Ok(());
+        }
+        let (name, found) = (&placed.name, type_name(value));
+        let (kind, text) = (kind_name(parser.kind()), shown_value(value, placed.given));
+        let where_from = match origin {
+            Origin::Table => "in the table",
+            _ => "where it is first",
+        };
+        Err(self.refuse(
+            row,
+            format_args!(
+                "column {name:?} is {kind} {where_from}, and {text} here is {found}; --types {name}=TYPE reads it as \
+                 TYPE"
+            ),
+        ))
+    }
+
     /// Checks a whole row, and gives its time.
-    pub(super) fn check(&self, record: &Record) -> Result<i64, Refusal> {
-        let time = self.time(record)?;
-        self.tags(record, |_, _| ())?;
-        self.values(record, |_, _| ())?;
+    pub(super) fn check<R: Row>(&self, row: &R) -> Result<i64, Refusal> {
+        let time = self.time(row)?;
+        self.tags(row, |_, _| ())?;
+        self.values(row, |_, _| ())?;
         Ok(time)
     }
 }

@@ -5,20 +5,17 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chronolith_engine::model::TableSchema;
-
 use super::super::place::{self, PlaceArg};
 use super::super::{CtlError, CtlResult, print};
 use super::args::Settings;
-use super::layout::read_layout;
-use super::load::load_stream;
-use super::plan::{Known, Plan};
-use super::records::Records;
+use super::format::Format;
+use super::load::{Stream, load_stream, parts_of};
 use super::report::{Report, Summary};
-use super::survey::{Observer, Seen};
-use super::{create_table, existing_table, finish};
-use crate::text::csv::CsvReader;
-use crate::text::input::Input;
+use super::rows::{Opening, Role, RowSource, SourceColumn, SourceTable, Visit};
+use super::survey::{Observer, Seen, known_columns};
+use super::targets::Targets;
+use super::{any_replaces, create_tables, finish, plan, schemas};
+use crate::text::input::{Input, STDIN_ARGUMENT, STDIN_NAME};
 use crate::text::progress::{Progress, ProgressUnit};
 
 /// Rows from which types are inferred, at most.
@@ -36,35 +33,63 @@ pub(super) fn run(
     settings: &Settings,
     report: &Report,
 ) -> CtlResult<()> {
+    let format = settings.format_of(path);
+    if format == Format::Parquet {
+        return Err(CtlError::Invalid(format!(
+            "{} is read as Parquet, whose end must be read first: import it as a file, not from a pipe",
+            if path.as_os_str() == STDIN_ARGUMENT {
+                STDIN_NAME.to_owned()
+            } else {
+                path.display().to_string()
+            }
+        )));
+    }
     // Held from before the first byte is read: what another import did meanwhile would contradict the plan when the
     // input is gone already.
     let db = place::or_create(place)?;
-    let existing = existing_table(Some(&db), settings)?;
-    let known = Known::new(settings, existing.as_deref())?;
+    let mut targets = Targets::new(Some(&db), settings)?;
     let mut input = Input::open(path)?;
     let name = input.name().to_owned();
-    let (seen, head) = observe(&mut input, path, &name, settings, &known)?;
-    let plan = Plan::of_seen(&[(&name, &seen)], settings, &known)?;
-    plan.check_names(settings, existing.as_deref())?;
-    report.schema_of(&plan, settings, existing.as_deref(), &[&name]);
-    let schema: Arc<TableSchema> = match existing {
-        Some(schema) => schema,
-        None => create_table(&db, settings, &plan)?,
-    };
+    let known = known_tables(format, settings, &targets);
+    let opening = Opening { format, name: &name, settings, known: &known, is_settled: false };
+    let (seen, head) = observe(&mut input, path, &opening, &mut targets)?;
+    let planned = plan(targets, &[(&name, &seen)], settings)?;
+    report.schemas(&planned, settings, &[&name]);
+    let destinations = create_tables(&db, settings, planned)?;
     let raw = input.raw_bytes();
     let whole = io::Cursor::new(head).chain(input);
-    let mut reader = CsvReader::new(whole, &name, settings.delimiter);
-    let (layout, first) = read_layout(&mut reader, path, settings)?;
-    let rules = plan.rules(&name, &layout, settings);
-    let mut summary = Summary::begin(schema.merge);
+    let parts = parts_of(&destinations, &seen, (&name, format), settings)?;
+    let mut summary = Summary::begin(any_replaces(&destinations));
     let progress = Progress::on_standard_error("importing", ProgressUnit::Rows, None);
-    let records = Records::new(reader, first);
-    let loaded = load_stream(&db, records, &rules, &plan, settings, &mut summary, &progress);
+    let opening = Opening { known: &seen.sources, is_settled: true, ..opening };
+    let stream = Stream {
+        db: &db,
+        parts: &parts,
+        settings,
+        summary: &mut summary,
+        progress: &progress,
+        raw: &raw,
+    };
+    let loaded = load_stream(stream, &opening, whole);
     progress.finish();
-    summary.raw_bytes = raw.get();
     finish(&db, settings)?;
     loaded.map_err(|error| partly(error, summary.row_count()))?;
-    print(&summary.text(settings, schema.merge))
+    print(&summary.text(&schemas(&destinations)))
+}
+
+/// Columns that lines may have though the first ones do not: those that the table has, or that are named.
+fn known_tables(format: Format, settings: &Settings, targets: &Targets<'_>) -> Vec<SourceTable> {
+    let mut tables = known_columns(format, settings);
+    if let Some(table) = tables.first_mut() {
+        let names = targets.first().into_iter().flat_map(|target| target.known.names());
+        for name in names.filter(|name| settings.constants.iter().all(|(tag, _)| tag != name)) {
+            if table.position(name).is_none() {
+                let (name, role) = (name.to_owned(), Role::Open);
+                table.columns.push(SourceColumn { name, role, is_met: false });
+            }
+        }
+    }
+    tables
 }
 
 fn partly(error: CtlError, row_count: u64) -> CtlError {
@@ -107,20 +132,31 @@ impl Read for Keeping<'_> {
 fn observe(
     input: &mut Input,
     path: &Path,
-    name: &str,
-    settings: &Settings,
-    known: &Known,
+    opening: &Opening<'_>,
+    targets: &mut Targets<'_>,
 ) -> CtlResult<(Seen, Vec<u8>)> {
     let kept = Kept::default();
     let keeping = Keeping { input, kept: kept.clone() };
-    let mut reader = CsvReader::new(keeping, name, settings.delimiter);
-    let (layout, first) = read_layout(&mut reader, path, settings)?;
-    let mut observer = Observer::new(0, name, layout, settings, known);
-    let mut records = Records::new(reader, first);
-    while records.count() < INFER_ROWS
-        && kept.with(|kept| kept.len()) < INFER_BYTES
-        && observer.observe_next(&mut records)?
-    {}
-    let seen = observer.finish(records.count());
+    let head = Head { observer: Observer::new(0, path, opening), targets, kept: &kept };
+    let seen = opening.bytes(keeping, head)?;
     Ok((seen, kept.with(std::mem::take)))
+}
+
+/// The pass over the first rows.
+struct Head<'a, 'b, 't> {
+    observer: Observer<'a>,
+    targets: &'b mut Targets<'t>,
+    kept: &'b Kept,
+}
+
+impl Visit for Head<'_, '_, '_> {
+    type Out = Seen;
+
+    fn visit<S: RowSource>(mut self, mut rows: S) -> CtlResult<Seen> {
+        while rows.count() < INFER_ROWS
+            && self.kept.with(|kept| kept.len()) < INFER_BYTES
+            && self.observer.observe_next(&mut rows, self.targets)?
+        {}
+        self.observer.finish(&rows, self.targets)
+    }
 }

@@ -118,7 +118,7 @@ fn compare(
         rows_acknowledged += until as u64;
         expected.extend(from_file.drain(..).map(|(_, hash)| hash));
     }
-    let mut found = table_hashes(db, &settings.table)?;
+    let mut found = table_hashes(db, super::TABLE)?;
     expected.sort_unstable();
     found.sort_unstable();
     if expected != found {

@@ -134,6 +134,8 @@ pub struct Guess {
     float: Option<Example>,
     bool: Option<Example>,
     text: Option<Example>,
+    /// A string that is NaN or an infinity, of a format that tells strings from numbers.
+    special: Option<Example>,
     /// Text that is not a number in any spelling.
     words: bool,
     /// The first integer that `f64` rounds.
@@ -149,6 +151,24 @@ impl Guess {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes in a string of a format that tells text from numbers: it is text, whatever it looks like, but for NaN and
+    /// the infinities, which such formats cannot write as numbers: beside numbers they are floats.
+    pub fn observe_string(&mut self, text: &str, nulls: &NullWords, place: Place) {
+        let field = Field { bytes: text.as_bytes(), quoted: true };
+        if nulls.is_null(field) {
+            self.null_count += 1;
+            return;
+        }
+        self.value_count += 1;
+        let is_special =
+            classify(field.bytes) == Class::Float && !field.bytes.iter().any(u8::is_ascii_digit);
+        self.words = self.words || !is_special;
+        let slot = if is_special { &mut self.special } else { &mut self.text };
+        if slot.is_none() {
+            *slot = Some(Example { text: shown(field.bytes), place });
+        }
     }
 
     /// Takes in one field.
@@ -198,6 +218,7 @@ impl Guess {
         merge_example(&mut self.float, &other.float);
         merge_example(&mut self.bool, &other.bool);
         merge_example(&mut self.text, &other.text);
+        merge_example(&mut self.special, &other.special);
         merge_example(&mut self.rounded, &other.rounded);
         self.has_negative |= other.has_negative;
         self.above_i64 |= other.above_i64;
@@ -221,11 +242,13 @@ impl Guess {
     #[must_use]
     pub fn infer(&self) -> Inferred {
         let number = self.int.as_ref().or(self.float.as_ref());
-        match (&self.text, &self.bool, number) {
+        // Alone, or beside truth values, they are words like any other.
+        let text = self.text.as_ref().or(self.special.as_ref().filter(|_| number.is_none()));
+        match (text, &self.bool, number) {
             (None, None, None) => Inferred { kind: TextType::Utf8, note: Some(Note::AllNull) },
             (None, None, Some(_)) => self.infer_number(),
             (None, Some(_), None) => plain(TextType::Bool),
-            (Some(_), None, None) if self.words => plain(TextType::Utf8),
+            (Some(_), None, None) if self.words || self.special.is_some() => plain(TextType::Utf8),
             (Some(example), None, None) => Inferred {
                 kind: TextType::Utf8,
                 note: Some(Note::Spelled { example: example.clone() }),
@@ -239,7 +262,7 @@ impl Guess {
 
     fn infer_number(&self) -> Inferred {
         let rounded = self.rounded.clone();
-        if self.float.is_some() {
+        if self.float.is_some() || self.special.is_some() {
             let note = rounded.map(|example| Note::Rounded { example });
             return Inferred { kind: TextType::F64, note };
         }
