@@ -270,6 +270,16 @@ impl World {
                 _ = self.db().close();
                 self.shut();
                 self.settle()?;
+                // A fault that is still to come may hit the opening.
+                if self.vfs.fault_count() > 0 {
+                    self.vfs.clear_faults();
+                }
+                let before = self.vfs.fault_count();
+                let (least, most) = self.bounds(false);
+                let opened = self.reopen(least, most);
+                if self.db.is_some() || self.vfs.fault_count() == before {
+                    return opened;
+                }
                 self.vfs.clear_faults();
                 let (least, most) = self.bounds(false);
                 self.reopen(least, most)
