@@ -15,7 +15,7 @@ pub(crate) use message::{
     table_stats, tag_filter_message, time_range_message,
 };
 pub(crate) use read::{aggregate_request, scan_request, tag_predicate, time_range};
-pub(crate) use write::{batch, with_empty_nulls, write_reply};
+pub(crate) use write::{batch, write_reply};
 
 use crate::status;
 

@@ -165,7 +165,7 @@ fn packed_field(table: &str, from: v1::PackedField, row_count: usize) -> Convert
 }
 
 /// The slots of NULLs hold zero or empty text in the engine's columns, whatever was sent.
-pub(crate) fn with_empty_nulls(column: Column) -> Column {
+fn with_empty_nulls(column: Column) -> Column {
     let Column { mut data, validity } = column;
     let Some(bits) = validity.as_ref().filter(|bits| bits.count_ones() < bits.len()) else {
         return Column::new(data, validity);
