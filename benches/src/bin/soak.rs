@@ -140,10 +140,10 @@ async fn run(dir: &Path, minutes: f64, producers: usize, readers: usize) -> Outc
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let number =
-        |at: usize, default: f64| args.get(at).map_or(Some(default), |text| text.parse().ok());
+    let minutes = args.get(1).map_or(Some(5.0), |text| text.parse().ok());
+    let count = |at: usize, default| args.get(at).map_or(Some(default), |text| text.parse().ok());
     let (Some(dir), Some(minutes), Some(producers), Some(readers)) =
-        (args.first(), number(1, 5.0), number(2, 64.0), number(3, 16.0))
+        (args.first(), minutes, count(2, 64_usize), count(3, 16_usize))
     else {
         eprintln!("usage: soak DIR [MINUTES] [PRODUCERS] [READERS]");
         return ExitCode::from(2);
@@ -152,9 +152,9 @@ fn main() -> ExitCode {
     if let Some(Ok(probe)) = dir.parent().map(chronolith_bench::probe::run) {
         println!("{probe}");
     }
-    let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
-        runtime.block_on(run(dir, minutes, producers as usize, readers as usize))
-    });
+    let done = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(dir, minutes, producers, readers)));
     let _ = std::fs::remove_dir_all(dir);
     match done {
         Ok(()) => ExitCode::SUCCESS,
