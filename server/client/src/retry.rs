@@ -36,6 +36,23 @@ impl Retry {
         self
     }
 
+    /// Makes a call that may be made again, until it succeeds, fails for good, or time is up.
+    ///
+    /// # Errors
+    /// The last call's.
+    pub async fn repeat<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut waits = self.begin();
+        loop {
+            match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => waits.wait(error).await?,
+            }
+        }
+    }
+
     pub(crate) fn begin(&self) -> Waits {
         Waits { retry: self.clone(), until: None, next: WAIT_MIN }
     }
@@ -74,5 +91,31 @@ impl Waits {
         sleep(wait.min(until - now)).await;
         self.next = (self.next * 2).min(WAIT_MAX);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a call ends whose failures come first, and how often it was made.
+    fn repeated(failures: Vec<ClientError>) -> (Result<&'static str>, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut count = 0;
+        let mut failures = failures.into_iter();
+        let answer = runtime.block_on(Retry::default().repeat(|| {
+            count += 1;
+            let next = failures.next();
+            async move { next.map_or(Ok("done"), Err) }
+        }));
+        (answer, count)
+    }
+
+    #[test]
+    fn what_may_succeed_later_is_repeated_and_nothing_else() {
+        let away = || ClientError::Connection { url: "u".into(), why: "gone".into() };
+        let wrong = ClientError::Url { url: "u".into(), why: "wrong".into() };
+        assert!(matches!(repeated(vec![away(), away()]), (Ok("done"), 3)));
+        assert!(matches!(repeated(vec![away(), wrong]), (Err(ClientError::Url { .. }), 2)));
     }
 }

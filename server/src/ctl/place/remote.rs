@@ -225,7 +225,8 @@ impl Remote {
     }
 
     pub(super) fn import_progress(&self, producer: &str) -> CtlResult<Option<ImportProgress>> {
-        let progress = self.call(self.client.import_progress(producer))?;
+        // Between two chunks of an import, as a flush is after the last: the server is waited for here, too.
+        let progress = self.call(self.retry.repeat(|| self.client.import_progress(producer)))?;
         Ok(progress.map(|progress| {
             let mark = progress.mark.unwrap_or_default();
             let mark = ImportMark {
@@ -240,7 +241,7 @@ impl Remote {
     }
 
     pub(super) fn flush(&self) -> CtlResult<()> {
-        self.call(self.client.flush()).map(|_| ())
+        self.call(self.retry.repeat(|| self.client.flush())).map(|_| ())
     }
 
     pub(super) fn compact(&self) -> CtlResult<CompactReport> {
