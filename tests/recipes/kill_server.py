@@ -19,7 +19,7 @@ import time
 import equal_export
 
 # The longest time that a server lives in a round that is not over.
-LIFE_SECONDS = 2.5
+LIFE_SECONDS = 0.8
 
 
 def free_port():
