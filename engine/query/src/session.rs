@@ -251,7 +251,7 @@ impl Session {
         self.at
     }
 
-    /// A handle that cancels what this session and its clones run.
+    /// A handle that cancels what it and its clones run.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
         self.cancel.clone()

@@ -50,7 +50,6 @@ pub struct Log {
     closed: Vec<ClosedFile>,
     last: Sequence,
     commit_time_ns: i64,
-    clock_behind_ns: i64,
 }
 
 impl Log {
@@ -85,7 +84,6 @@ impl Log {
             closed,
             last,
             commit_time_ns,
-            clock_behind_ns: 0,
         })
     }
 
@@ -106,11 +104,6 @@ impl Log {
     /// The last sequence that was given.
     pub fn last(&self) -> Sequence {
         self.last
-    }
-
-    /// Nanoseconds by which the wall clock lies behind the last commit time.
-    pub fn clock_behind_ns(&self) -> i64 {
-        self.clock_behind_ns
     }
 
     /// Files and their bytes.
@@ -193,10 +186,8 @@ impl Log {
     }
 
     /// Commit time: the wall clock, never before the last one.
-    fn next_commit_time(&mut self) -> i64 {
-        let now = self.clock.wall_ns();
-        self.clock_behind_ns = self.commit_time_ns.saturating_sub(now).max(0);
-        now.max(self.commit_time_ns)
+    fn next_commit_time(&self) -> i64 {
+        self.clock.wall_ns().max(self.commit_time_ns)
     }
 
     /// The first write of this opening: raises the incarnation, and begins a log file of its own.

@@ -230,12 +230,6 @@ impl Pipeline {
         self.log.lock().size()
     }
 
-    /// Nanoseconds by which the wall clock lies behind commit times.
-    #[must_use]
-    pub fn clock_behind_ns(&self) -> i64 {
-        self.log.lock().clock_behind_ns()
-    }
-
     /// Commits what is queued, makes everything durable with a witness, and takes no more writes.
     ///
     /// # Errors

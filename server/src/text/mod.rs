@@ -2,6 +2,7 @@
 //! line protocol, times, types, numbers, result tables, progress. Nothing here prints by itself.
 
 pub mod csv;
+mod cursor;
 pub mod infer;
 pub mod input;
 pub mod line_protocol;

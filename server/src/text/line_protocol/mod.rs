@@ -3,6 +3,7 @@
 //! or space in a measurement, before these and `=` in tags and field keys, before `"` and `\` in a string; before anything
 //! else it is data. Stricter than InfluxDB: nothing may be empty or there twice, and a string ends on its line.
 
+use super::cursor::Cursor;
 use super::shown;
 use std::ops::Range;
 
@@ -179,7 +180,7 @@ impl Point {
         self.fields.clear();
         let line = std::str::from_utf8(line)
             .map_err(|error| LineProtocolError::NotUtf8 { at: error.valid_up_to() + 1 })?;
-        let mut scan = Scan { line, at: 0 };
+        let mut scan = Cursor { line, at: 0 };
         scan.skip_spaces();
         self.measurement = scan.name(&mut self.text, b", ", "the measurement")?;
         while scan.take(b',') {
@@ -208,7 +209,7 @@ impl Point {
         self.check_names()
     }
 
-    fn read_timestamp(&mut self, scan: &mut Scan<'_>) -> Result<(), LineProtocolError> {
+    fn read_timestamp(&mut self, scan: &mut Cursor<'_>) -> Result<(), LineProtocolError> {
         scan.skip_spaces();
         let text = scan.until(|byte| byte == b' ');
         let from = self.text.len();
@@ -223,7 +224,7 @@ impl Point {
 
     fn value(
         &mut self,
-        scan: &mut Scan<'_>,
+        scan: &mut Cursor<'_>,
         key: &Range<usize>,
     ) -> Result<(Held, Range<usize>), LineProtocolError> {
         let key = |this: &Self| shown(this.text(key).as_bytes());
@@ -307,27 +308,7 @@ fn held(text: &str) -> Result<Option<Held>, &'static str> {
     }
 }
 
-/// A position in a line.
-struct Scan<'a> {
-    line: &'a str,
-    at: usize,
-}
-
-impl<'a> Scan<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.line.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.rest().first().copied()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let is = self.peek() == Some(byte);
-        self.at += usize::from(is);
-        is
-    }
-
+impl<'a> Cursor<'a> {
     fn skip_spaces(&mut self) {
         self.at += self.rest().iter().take_while(|byte| **byte == b' ').count();
     }

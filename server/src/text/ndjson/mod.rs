@@ -1,6 +1,7 @@
 //! One line of newline-delimited JSON: an object (RFC 8259) of scalars. Numbers stay the text that they are, so that none
 //! is rounded here; nested values are refused where they begin, so depth costs nothing.
 
+use super::cursor::Cursor;
 use super::shown;
 use std::ops::Range;
 
@@ -123,7 +124,7 @@ impl Object {
         self.entries.clear();
         let line = std::str::from_utf8(line)
             .map_err(|error| JsonError::NotUtf8 { at: error.valid_up_to() + 1 })?;
-        let mut scan = Scan { line, at: 0 };
+        let mut scan = Cursor { line, at: 0 };
         scan.skip_space();
         if !scan.take(b'{') {
             return Err(JsonError::NotAnObject { text: shown(line.as_bytes()) });
@@ -139,7 +140,7 @@ impl Object {
         self.check_keys()
     }
 
-    fn read_entries(&mut self, scan: &mut Scan<'_>) -> Result<(), JsonError> {
+    fn read_entries(&mut self, scan: &mut Cursor<'_>) -> Result<(), JsonError> {
         loop {
             scan.skip_space();
             let key = scan.string(&mut self.text, "a key in quotes")?;
@@ -168,7 +169,7 @@ impl Object {
 
     fn value(
         &mut self,
-        scan: &mut Scan<'_>,
+        scan: &mut Cursor<'_>,
         key: &Range<usize>,
     ) -> Result<(Kind, Range<usize>), JsonError> {
         let what = match scan.peek() {
@@ -208,27 +209,7 @@ impl Object {
     }
 }
 
-/// A position in a line.
-struct Scan<'a> {
-    line: &'a str,
-    at: usize,
-}
-
-impl<'a> Scan<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.line.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.rest().first().copied()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let is = self.peek() == Some(byte);
-        self.at += usize::from(is);
-        is
-    }
-
+impl<'a> Cursor<'a> {
     fn skip_space(&mut self) {
         let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         self.at += self.rest().iter().take_while(is_space).count();
