@@ -40,6 +40,8 @@ pub struct Layer {
     pub window: Option<Size>,
     /// Queries at a time.
     pub queries: Option<u32>,
+    /// Memory that one SQL statement may hold.
+    pub query_memory: Option<Size>,
     /// Threads for writes.
     pub write_threads: Option<u32>,
     /// Threads for reads.
@@ -80,7 +82,7 @@ impl From<OnPressureText> for OnPressure {
 }
 
 /// The keys of [`Layer`], as the environment knows them; a key of a table stands behind its name and a dot.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "data",
     "grpc",
     "http",
@@ -91,12 +93,16 @@ const KEYS: [&str; 15] = [
     "window_requests",
     "window",
     "queries",
+    "query_memory",
     "write_threads",
     "read_threads",
     "query_seconds",
     "drain_seconds",
     "write.on_pressure",
 ];
+
+/// What other parts of the program read of the environment, behind `CHRONOLITH_`.
+const OTHER_VARIABLES: [&str; 3] = ["HISTORY", "LOG", "URL"];
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -177,9 +183,12 @@ impl Layer {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| {
                 let before = text.get(..span.start).unwrap_or(text);
-                before.matches('\n').count() + 1
+                let line = before.matches('\n').count();
+                (line + 1, text.lines().nth(line).unwrap_or_default().trim())
             });
-            let at = line.map_or_else(String::new, |line| format!("line {line}: "));
+            // The reason alone may not say which key it is about.
+            let at =
+                line.map_or_else(String::new, |(line, text)| format!("line {line}, `{text}`: "));
             let message = format!("{at}{}", error.message().trim_end());
             ConfigError::File { name: name.to_owned(), message }
         })
@@ -213,6 +222,18 @@ impl Layer {
         Ok(layer)
     }
 
+    /// The variables among `names` that look like settings and are none.
+    #[must_use]
+    pub fn unknown_variables<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let is_known = |rest: &str| {
+            OTHER_VARIABLES.contains(&rest)
+                || KEYS.iter().any(|key| key.replace('.', "_").to_uppercase() == rest)
+        };
+        names
+            .filter(|name| name.strip_prefix("CHRONOLITH_").is_some_and(|rest| !is_known(rest)))
+            .collect()
+    }
+
     /// These settings, and where they say nothing those of `lower`.
     #[must_use]
     pub fn or(self, lower: Self) -> Self {
@@ -227,6 +248,7 @@ impl Layer {
             window_requests: self.window_requests.or(lower.window_requests),
             window: self.window.or(lower.window),
             queries: self.queries.or(lower.queries),
+            query_memory: self.query_memory.or(lower.query_memory),
             write_threads: self.write_threads.or(lower.write_threads),
             read_threads: self.read_threads.or(lower.read_threads),
             query_seconds: self.query_seconds.or(lower.query_seconds),
@@ -269,6 +291,8 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Queries at a time.
     pub query_count: usize,
+    /// Bytes that one SQL statement may hold; none: half of the memory for reads.
+    pub query_memory_bytes: Option<usize>,
     /// Threads for writes.
     pub write_thread_count: usize,
     /// Threads for reads.
@@ -289,6 +313,7 @@ impl Default for Limits {
             window_count: 64,
             window_bytes: 32 << 20,
             query_count: 64,
+            query_memory_bytes: None,
             write_thread_count: 16,
             read_thread_count: 16,
             query_time: Duration::from_secs(600),
@@ -335,6 +360,7 @@ impl Config {
             window_count: layer.window_requests.unwrap_or(default.window_count),
             window_bytes: bytes(layer.window, default.window_bytes),
             query_count: count(layer.queries, default.query_count),
+            query_memory_bytes: layer.query_memory.map(|size| size.0),
             write_thread_count: count(layer.write_threads, default.write_thread_count),
             read_thread_count: count(layer.read_threads, default.read_thread_count),
             query_time: seconds(layer.query_seconds, default.query_time),
@@ -372,6 +398,7 @@ impl Limits {
             ("window_requests", self.window_count as usize),
             ("window", self.window_bytes),
             ("queries", self.query_count),
+            ("query_memory", self.query_memory_bytes.unwrap_or(1)),
             ("write_threads", self.write_thread_count),
             ("read_threads", self.read_thread_count),
             ("query_seconds", usize::from(!self.query_time.is_zero())),
@@ -411,6 +438,20 @@ mod tests {
         );
         let error = Layer::parse("c.toml", "memory = \"3 parsecs\"").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("parsecs"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_line_and_key() {
+        let error =
+            Layer::parse("c.toml", "data = \"d\"\nqueries = \"x\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("queries"), "{error}");
+    }
+
+    #[test]
+    fn variables_that_are_no_settings_are_told() {
+        let names = ["CHRONOLITH_MEMROY", "CHRONOLITH_MEMORY", "CHRONOLITH_WRITE_ON_PRESSURE"];
+        let names = names.into_iter().chain(["CHRONOLITH_URL", "HOME", "CHRONOLITH_LOG"]);
+        assert_eq!(Layer::unknown_variables(names), ["CHRONOLITH_MEMROY"]);
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub async fn run(
         http::serve(listeners.http, Arc::clone(&shared), async move { http_ended.begun().await });
     let http = tokio::spawn(http);
     let db = open(config).await?;
-    let sql = Sql::new(db.clone(), config.limits.query_time);
+    let sql = Sql::new(db.clone(), &config.limits);
     let sql = sql.map_err(|status| ServeError::Ended(status.message().to_owned()))?;
     shared.opened(db.clone(), sql);
     ready();

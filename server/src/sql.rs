@@ -1,7 +1,5 @@
 //! SQL for the query service: a session of the query crate for each statement.
 
-use std::time::Duration;
-
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chronolith_engine::Db;
@@ -13,6 +11,7 @@ use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::config::Limits;
 use crate::{convert, status};
 
 /// An answer as it comes. Dropping it ends the statement.
@@ -32,9 +31,10 @@ impl Sql {
     ///
     /// # Errors
     /// `INTERNAL` where the system gives no threads.
-    pub(crate) fn new(db: Db, longest: Duration) -> Result<Self, Status> {
+    pub(crate) fn new(db: Db, limits: &Limits) -> Result<Self, Status> {
         let options = SqlOptions {
-            deadline_ns: u64::try_from(longest.as_nanos()).ok(),
+            deadline_ns: u64::try_from(limits.query_time.as_nanos()).ok(),
+            memory_bytes: limits.query_memory_bytes,
             read_files: false,
             budget: Some(db.reads_budget()),
             ..SqlOptions::default()
@@ -56,7 +56,10 @@ impl Sql {
         }
         if request.memory_bytes_max > 0 {
             let most = usize::try_from(request.memory_bytes_max).unwrap_or(usize::MAX);
-            let limit = self.engine.db().reads_budget().limit_bytes();
+            let limit = match self.engine.options().memory_bytes {
+                Some(limit) => limit,
+                None => self.engine.db().reads_budget().limit_bytes(),
+            };
             session = session.with_memory(Some(most.min(limit)));
         }
         let session = session.with_snapshot(self.snapshot(request.at)?);

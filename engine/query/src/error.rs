@@ -190,9 +190,28 @@ impl From<DataFusionError> for SqlError {
             }
             DataFusionError::Execution(text) => of_execution(&text),
             DataFusionError::ResourcesExhausted(text) => of_exhaustion(&text),
-            other => Self::internal(lower(&other.strip_backtrace())),
+            other => {
+                let text = other.strip_backtrace();
+                of_signature(&text).unwrap_or_else(|| Self::internal(lower(&text)))
+            }
         }
     }
+}
+
+/// A function that does not take what it is given. The planner's text holds an inner error's too, and candidates over several lines.
+fn of_signature(text: &str) -> Option<SqlError> {
+    let (_, rest) = text.split_once("No function matches the given name and argument types '")?;
+    let (call, rest) = rest.split_once("'.")?;
+    let (name, types) = call.split_once('(')?;
+    // Tags are dictionaries in memory, which is nobody's business.
+    let types = types.replace("Dictionary(UInt32, Utf8)", "text").replace("Utf8View", "text");
+    let types = types.replace("LargeUtf8", "text").replace("Utf8", "text");
+    let types = types.strip_suffix(')').unwrap_or(&types);
+    let taken = rest.split_once("Candidate functions:").map_or("", |(_, taken)| taken);
+    let taken: Vec<&str> = taken.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let takes =
+        if taken.is_empty() { String::new() } else { format!("; there are {}", taken.join(", ")) };
+    Some(SqlError::invalid(format!("{name} does not take ({types}){takes}: cast its arguments")))
 }
 
 fn of_external(inner: Box<dyn std::error::Error + Send + Sync>) -> SqlError {
@@ -263,6 +282,9 @@ fn of_schema(error: &SchemaError) -> SqlError {
 }
 
 fn of_plan(text: &str) -> SqlError {
+    if let Some(error) = of_signature(text) {
+        return error;
+    }
     let lowered = lower(text);
     let kind = if lowered.starts_with("table '") && lowered.ends_with("not found") {
         SqlErrorKind::Unknown(Unknown::Table)

@@ -137,7 +137,10 @@ impl<W: Write + Send> AnswerWriter<W> {
             Kind::Csv(writer) => writer.into_inner(),
             Kind::Json(mut writer) => {
                 writer.finish()?;
-                writer.into_inner()
+                let mut out = writer.into_inner();
+                let written = writeln!(out);
+                written.map_err(|error| SqlError::internal(format!("cannot write: {error}")))?;
+                out
             }
             Kind::Ndjson(mut writer) => {
                 writer.finish()?;

@@ -60,7 +60,7 @@ fn require(dir: &Path) -> CtlResult<()> {
         return Ok(());
     }
     Err(CtlError::NotFound(format!(
-        "there is no database at {}; `chronolith import` and `chronolith create` make one",
+        "there is no database at {}; `chronolith import`, `chronolith create` and a statement that writes make one",
         dir.display()
     )))
 }
@@ -71,7 +71,7 @@ fn require(dir: &Path) -> CtlResult<()> {
 /// `NotFound` where nothing is; the engine's.
 pub(super) fn for_reading(data: &DataArg) -> CtlResult<Db> {
     require(&data.data)?;
-    let db = Db::open_read_only(data.options().existing())?;
+    let db = Db::open_read_only(data.options().existing()).map_err(held)?;
     if let Some(damage) = &db.recovery().damage {
         remark(&format!(
             "warning: the log is damaged, rows behind the damage are not seen: {damage}"
@@ -86,7 +86,7 @@ pub(super) fn for_reading(data: &DataArg) -> CtlResult<Db> {
 /// `NotFound` where nothing is; the engine's.
 pub(super) fn for_writing(data: &DataArg) -> CtlResult<Db> {
     require(&data.data)?;
-    let db = Db::open(data.options().existing())?;
+    let db = Db::open(data.options().existing()).map_err(held)?;
     tell_recovery(&db);
     Ok(db)
 }
@@ -96,9 +96,19 @@ pub(super) fn for_writing(data: &DataArg) -> CtlResult<Db> {
 /// # Errors
 /// The engine's.
 pub(super) fn or_create(data: &DataArg) -> CtlResult<Db> {
-    let db = Db::open(data.options())?;
+    let db = Db::open(data.options()).map_err(held)?;
     tell_recovery(&db);
     Ok(db)
+}
+
+/// Of a database that another process holds: that it can be asked.
+fn held(error: Error) -> CtlError {
+    match error {
+        Error::Locked { .. } => CtlError::Conflict(format!(
+            "{error}: where that is a server, say --url URL instead of --data"
+        )),
+        other => other.into(),
+    }
 }
 
 fn tell_recovery(db: &Db) {

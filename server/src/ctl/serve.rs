@@ -79,6 +79,12 @@ pub(super) fn run(args: ServeArgs) -> CtlResult<()> {
     if args.while_stdin {
         end_with_standard_input();
     }
+    let names: Vec<String> =
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    for name in Layer::unknown_variables(names.iter().map(String::as_str)) {
+        // Not refused: whoever starts processes sets variables after a service's name.
+        remark(&format!("warning: {name} in the environment is none of the server's settings"));
+    }
     let config = args.config()?;
     let threads = config.limits.write_thread_count + config.limits.read_thread_count;
     let runtime = tokio::runtime::Builder::new_multi_thread()

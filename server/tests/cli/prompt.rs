@@ -182,3 +182,16 @@ fn an_empty_name_keeps_no_history() {
         .collect();
     assert!(files.iter().all(|name| name == "db" || name == "rows.csv"), "{files:?}");
 }
+
+#[test]
+fn lines_that_come_at_once_are_all_read() {
+    let place = place();
+    let Some(mut terminal) = Terminal::open(&place, "", "") else { return };
+    terminal.keys("SELECT 1 AS one;\rSELECT 2 AS two;\rSELECT 3\r AS three;\r");
+    for shown in ["| one |", "| two |", "| three |"] {
+        terminal.until(shown);
+        terminal.until("chronolith> ");
+    }
+    terminal.keys("\\q\r");
+    assert_eq!(terminal.ended(), 0);
+}

@@ -21,7 +21,7 @@ fn answers_come_in_each_format() {
         place.run(&["sql", "--format", "ndjson", sql]).ok(),
         "{\"sym\":\"a\",\"m\":2.5}\n{\"sym\":\"b\",\"m\":10.0}\n"
     );
-    assert_eq!(place.run(&["sql", "--format", "json", "SELECT 1 AS x"]).ok(), "[{\"x\":1}]");
+    assert_eq!(place.run(&["sql", "--format", "json", "SELECT 1 AS x"]).ok(), "[{\"x\":1}]\n");
     assert_eq!(
         place.run(&["sql", "--format", "csv", "SELECT sym FROM t WHERE false"]).ok(),
         "sym\n"
@@ -75,8 +75,31 @@ fn files_are_read_as_tables() {
 fn a_database_that_another_process_holds_is_told() {
     let place = place();
     let db = chronolith_engine::Db::open(chronolith_engine::Options::new(place.db())).unwrap();
-    place.run(&["sql", "SELECT 1"]).fails(4, &["is held by"]);
+    place.run(&["sql", "SELECT 1"]).fails(4, &["is held by", "--url"]);
     place.run(&["sql", "DELETE FROM t"]).fails(4, &["is held by"]);
+    place.words("verify").fails(4, &["is held by", "--url"]);
     db.close().unwrap();
     place.run(&["sql", "SELECT 1"]).ok();
+}
+
+#[test]
+fn a_statement_that_writes_makes_the_database() {
+    let place = Place::new();
+    place.run(&["sql", "SELECT 1"]).fails(3, &["there is no database"]);
+    assert!(!place.db().exists());
+    place.run(&["sql", "CREATE TABLE t (x BIGINT); INSERT INTO t VALUES ('2024-01-02', 7)"]).ok();
+    assert_eq!(place.run(&["sql", "--format", "csv", "SELECT x FROM t"]).ok(), "x\n7\n");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = place();
+    for format in ["csv", "ndjson", "json", "table", "arrow"] {
+        let sql = "SELECT * FROM t a, generate_series(1, 100000) AS g";
+        let mut child = place.command(&["sql", "--format", format, sql]).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_ref()), (Some(0), ""), "{format}");
+    }
 }

@@ -11,14 +11,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::options::CsvOptions;
+use super::quotes::Closed;
 use super::{given, of_file, of_system};
 use crate::error::{Result, SqlError};
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The file's text, without a byte-order mark.
-fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+/// The file's text, without a byte-order mark; it ends in an error where a quoted text is not closed.
+fn open(path: &Path, options: &CsvOptions) -> Result<Box<dyn Read + Send>> {
     let failed = |error: std::io::Error| of_system(path, &error);
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(failed)?);
     let head = raw.fill_buf().map_err(failed)?;
@@ -33,12 +34,15 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     if text.fill_buf().map_err(failed)?.starts_with(b"\xef\xbb\xbf") {
         text.consume(3);
     }
-    Ok(Box::new(text))
+    Ok(match options.marks {
+        Some(marks) => Box::new(Closed::new(text, marks)),
+        None => Box::new(text),
+    })
 }
 
 /// The columns, by what the first rows hold. Of a column without any value the type is `Null`.
 pub(super) fn columns(path: &Path, options: &CsvOptions) -> Result<Schema> {
-    let found = options.format.infer_schema(open(path)?, options.sample_rows);
+    let found = options.format.infer_schema(open(path, options)?, options.sample_rows);
     let (schema, _) = found.map_err(|error| wrong(path, error))?;
     if schema.fields().is_empty() {
         return Err(SqlError::invalid(format!("{} is empty", path.display())));
@@ -63,7 +67,7 @@ pub(super) fn rows(
         .with_format(options.format.clone())
         .with_batch_size(batch_rows)
         .with_projection(positions.to_vec());
-    let reader = builder.build(open(path)?).map_err(|error| wrong(path, error))?;
+    let reader = builder.build(open(path, options)?).map_err(|error| wrong(path, error))?;
     let path = path.to_path_buf();
     Ok(Box::new(reader.map(move |batch| batch.map_err(|error| wrong(&path, error)))))
 }

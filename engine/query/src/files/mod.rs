@@ -7,6 +7,7 @@ mod glob;
 mod options;
 mod parquet;
 mod prune;
+mod quotes;
 mod stream;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use arrow::csv::reader::Format;
 use regex::Regex;
 
+use super::quotes::Marks;
 use crate::error::{Result, SqlError};
 
 /// Rows of a file from which the types of its columns are found.
@@ -23,6 +24,8 @@ pub(crate) enum OptionValue {
 #[derive(Debug, Clone)]
 pub(super) struct CsvOptions {
     pub(super) format: Format,
+    /// What quotes are; none where comments may hold any.
+    pub(super) marks: Option<Marks>,
     /// Rows to look at; none: all.
     pub(super) sample_rows: Option<usize>,
     /// Whether every column is text.
@@ -32,6 +35,7 @@ pub(super) struct CsvOptions {
 impl CsvOptions {
     pub(super) fn of(options: &[(String, OptionValue)]) -> Result<Self> {
         let mut format = Format::default().with_header(true);
+        let (mut marks, mut has_comments) = (Marks::default(), false);
         let (mut sample_rows, mut all_text) = (Some(SAMPLE_ROWS), false);
         // Nothing at all is NULL, as everywhere.
         let mut nulls = vec![String::new()];
@@ -39,10 +43,23 @@ impl CsvOptions {
             let lower = name.to_ascii_lowercase();
             format = match lower.as_str() {
                 "header" => format.with_header(truth(name, value)?),
-                "delim" | "delimiter" | "sep" => format.with_delimiter(character(name, value)?),
-                "quote" => format.with_quote(character(name, value)?),
-                "escape" => format.with_escape(character(name, value)?),
-                "comment" => format.with_comment(character(name, value)?),
+                "delim" | "delimiter" | "sep" => {
+                    marks.delimiter = character(name, value)?;
+                    format.with_delimiter(marks.delimiter)
+                }
+                "quote" => {
+                    marks.quote = character(name, value)?;
+                    format.with_quote(marks.quote)
+                }
+                "escape" => {
+                    let escape = character(name, value)?;
+                    marks.escape = Some(escape);
+                    format.with_escape(escape)
+                }
+                "comment" => {
+                    has_comments = true;
+                    format.with_comment(character(name, value)?)
+                }
                 "nullstr" | "null" => {
                     nulls.push(text(name, value)?.to_owned());
                     format
@@ -70,7 +87,8 @@ impl CsvOptions {
         let words: Vec<String> = nulls.iter().map(|word| regex::escape(word)).collect();
         let pattern = Regex::new(&format!("^(?:{})$", words.join("|")));
         let pattern = pattern.map_err(|error| SqlError::invalid(format!("nullstr: {error}")))?;
-        Ok(Self { format: format.with_null_regex(pattern), sample_rows, all_text })
+        let marks = (!has_comments).then_some(marks);
+        Ok(Self { format: format.with_null_regex(pattern), marks, sample_rows, all_text })
     }
 }
 

@@ -5,6 +5,8 @@
 use std::any::TypeId;
 
 use datafusion::sql::sqlparser::dialect::{Dialect, DuckDbDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +105,11 @@ impl Dialect for ChronolithDialect {
 
     fn supports_limit_comma(&self) -> bool {
         false
+    }
+
+    // `FROM t FINAL` asks for merged rows elsewhere: an alias of that name is written with AS.
+    fn is_table_factor_alias(&self, explicit: bool, kw: &Keyword, parser: &mut Parser<'_>) -> bool {
+        explicit || (*kw != Keyword::FINAL && self.is_table_alias(kw, parser))
     }
 
     fn supports_notnull_operator(&self) -> bool {

@@ -116,6 +116,10 @@ fn read_values(source: &mut Query, targets: &[Target]) -> Result<()> {
                     *expr =
                         cast_of(expr.clone(), ast::DataType::Timestamp(None, TimezoneInfo::None));
                 }
+                // Numbers beyond BIGINT and others have no type in common but a float.
+                Some(FieldType::U64) if digits(expr).is_some_and(|text| !text.contains('.')) => {
+                    *expr = cast_of(expr.clone(), ast::DataType::BigIntUnsigned(None));
+                }
                 Some(FieldType::Decimal { precision, scale }) => {
                     if let Some(digits) = digits(expr) {
                         check_digits(&digits, precision, scale, &target.name)

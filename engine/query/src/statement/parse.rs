@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::{
     self, AlterTable, AlterTableOperation, ColumnDef, CreateTableOptions, Delete, Expr, FromTable,
-    Ident, Insert, ObjectName, ObjectType, Query, Set, ShowCreateObject, SqlOption, TableFactor,
-    TableObject, Value, ValueWithSpan,
+    Ident, Insert, ObjectName, ObjectType, Query, Set, SetExpr, ShowCreateObject, SqlOption,
+    TableFactor, TableObject, TableWithJoins, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -96,7 +96,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
         tokens.iter().find(|one| !matches!(one.token, Token::Whitespace(_) | Token::SemiColon));
     let first = match first.map(|one| &one.token) {
         Some(Token::EOF) | None => {
-            return Err(syntax("a statement is expected, the text is empty"));
+            return Err(at_end(syntax("a statement is expected, the text is empty"), sql));
         }
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         Some(_) => String::new(),
@@ -122,10 +122,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     } else {
         parser.parse_statement().map_err(of_parser).and_then(|mut statement| {
             file::locate(&mut statement, &tokens);
-            allow(statement)
+            allow(statement, &tokens)
         })
     };
-    let statement = parsed.map_err(&advice)?;
+    let statement = parsed.map_err(|error| advice(at_end(error, sql)))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     if rest.token == Token::EOF {
@@ -141,6 +141,16 @@ fn syntax(text: &str) -> SqlError {
     let first = chars.next().map(|c| c.to_ascii_lowercase());
     let text: String = first.into_iter().chain(chars).collect();
     SqlError::new(SqlErrorKind::Syntax, text)
+}
+
+/// A syntax error without a place is one at the end of the text.
+fn at_end(error: SqlError, sql: &str) -> SqlError {
+    if error.kind != SqlErrorKind::Syntax || error.position.is_some() {
+        return error;
+    }
+    let text = sql.trim_end();
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    error.at(1 + text.matches('\n').count() as u64, 1 + last.chars().count() as u64)
 }
 
 /// The parser puts the place at the end of its message.
@@ -182,11 +192,18 @@ fn begins_query(word: &str) -> bool {
     ["SELECT", "WITH", "FROM", "VALUES"].iter().any(|one| word.eq_ignore_ascii_case(one))
 }
 
-/// `SELECT * FROM name`.
+/// `SELECT * FROM name`, with the places that `name` has in the statement.
 fn select_all(name: &ObjectName) -> Result<Box<Query>> {
     let sql = format!("SELECT * FROM {name}");
     let mut parser = Parser::new(&ChronolithDialect).try_with_sql(&sql).map_err(of_parser)?;
-    parser.parse_query().map_err(of_parser)
+    let mut query = parser.parse_query().map_err(of_parser)?;
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let [TableWithJoins { relation: TableFactor::Table { name: parsed, .. }, .. }] =
+            select.from.as_mut_slice()
+    {
+        parsed.clone_from(name);
+    }
+    Ok(query)
 }
 
 fn refuse<T>(text: &str) -> Result<T> {
@@ -198,7 +215,7 @@ fn refuse_if(present: bool, text: &str) -> Result<()> {
 }
 
 /// What is run of what is parsed.
-fn allow(statement: ast::Statement) -> Result<Statement> {
+fn allow(statement: ast::Statement, tokens: &[TokenWithSpan]) -> Result<Statement> {
     use ast::Statement as Parsed;
     match statement {
         Parsed::Query(query) => Ok(Statement::Query(query)),
@@ -280,12 +297,12 @@ fn allow(statement: ast::Statement) -> Result<Statement> {
         }
         Parsed::ShowCreate { .. } => refuse("write SHOW CREATE TABLE"),
         Parsed::Set(set) => set_time_zone(set),
-        other => refuse(&refusal(&other)),
+        other => refuse(&refusal(&other, tokens)),
     }
 }
 
-/// Why a statement is not run.
-fn refusal(statement: &ast::Statement) -> String {
+/// Why a statement is not run. Where there is advice on what to write instead, [`parse`] adds it.
+fn refusal(statement: &ast::Statement, tokens: &[TokenWithSpan]) -> String {
     use ast::Statement as Parsed;
     match statement {
         Parsed::CreateView(_) => {
@@ -315,7 +332,12 @@ fn refusal(statement: &ast::Statement) -> String {
         }
         other => {
             let text = other.to_string();
-            let words: Vec<&str> = text.split_whitespace().take(2).collect();
+            let mut words = text.split_whitespace();
+            if habits::of_statement(tokens).is_some() {
+                let word = words.next().unwrap_or_default().to_uppercase();
+                return format!("{word} is not supported");
+            }
+            let words: Vec<&str> = words.take(2).collect();
             format!(
                 "`{}` is not supported; there are: SELECT, EXPLAIN, CREATE TABLE, ALTER TABLE ... ADD COLUMN, DROP TABLE, INSERT INTO, \
                  DELETE FROM, DESCRIBE, SHOW TABLES, SHOW CREATE TABLE, SUMMARIZE, SET TIME ZONE",

@@ -62,6 +62,13 @@ fn errors_point_at_their_place() {
     assert_eq!((error.kind, error.position), (SqlErrorKind::Syntax, Some((1, 8))));
     let error = parse("SELECT 1 SELECT 2").unwrap_err();
     assert_eq!((error.kind, error.position), (SqlErrorKind::Syntax, Some((1, 10))));
+    for (sql, place) in [("SELECT 1 +", (1, 11)), ("SELECT a\nFROM \n", (2, 5)), ("", (1, 1))] {
+        assert_eq!(parse(sql).unwrap_err().position, Some(place), "{sql:?}");
+    }
+    let error = parse("SELECT a FROM t FINAL").unwrap_err();
+    assert!(error.message.contains("leave FINAL out"), "{error}");
+    assert_eq!(error.position, Some((1, 17)));
+    parse("SELECT a FROM t AS final").unwrap();
     assert!(error.message.chars().next().is_some_and(char::is_lowercase), "{error}");
     assert_eq!(parse("  -- nothing\n ;").unwrap_err().kind, SqlErrorKind::Syntax);
 }

@@ -1,6 +1,6 @@
 //! Whom statements are given to: a session on a database that this process has open, or a server.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -10,6 +10,7 @@ use chronolith_engine::{Db, Error};
 use chronolith_query::format::{AnswerWriter, Format};
 use chronolith_query::{Session, SqlEngine, SqlError, SqlOptions, caret, functions, writes};
 use futures::StreamExt;
+use parking_lot::Mutex;
 
 use super::complete::{Names, Table};
 use crate::ctl::open::{self, DataArg};
@@ -26,6 +27,36 @@ enum Part<'a> {
 /// Takes an answer.
 type Sink<'a> = &'a mut dyn FnMut(Part<'_>) -> Result<(), SqlError>;
 
+/// A target that keeps why it could not be written.
+struct Watched<'a> {
+    out: &'a mut (dyn Write + Send),
+    failure: &'a Mutex<Option<io::Error>>,
+}
+
+impl Watched<'_> {
+    fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failure.lock().get_or_insert(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.watch(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.watch(flushed)
+    }
+}
+
 /// Whom statements are given to.
 pub(super) enum Connection {
     /// A session on a database that this process has open.
@@ -35,13 +66,13 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Opens the database for reading, or connects.
+    /// Opens the database for reading, or connects. Where nothing is and it `creates`, a database is made.
     ///
     /// # Errors
     /// Those of opening; the client's.
-    pub(super) fn open(place: &PlaceArg, time_zone: &str) -> CtlResult<Self> {
+    pub(super) fn open(place: &PlaceArg, time_zone: &str, creates: bool) -> CtlResult<Self> {
         Ok(match place.target()? {
-            Target::Directory(data) => Self::Here(Box::new(Local::open(data, time_zone)?)),
+            Target::Directory(data) => Self::Here(Box::new(Local::open(data, time_zone, creates)?)),
             Target::Server(url) => Self::Server(Remote::connect(&url)?, time_zone.to_owned()),
         })
     }
@@ -76,8 +107,9 @@ impl Connection {
         limit: usize,
         out: &mut (dyn Write + Send),
     ) -> CtlResult<usize> {
-        let (mut out, mut writer) = (Some(out), None);
-        let affected = self.answer(sql, &mut |part| match part {
+        let failure = Mutex::new(None);
+        let (mut out, mut writer) = (Some(Watched { out, failure: &failure }), None);
+        let answered = self.answer(sql, &mut |part| match part {
             Part::Columns(schema) => {
                 let out = out.take();
                 writer =
@@ -85,9 +117,17 @@ impl Connection {
                 Ok(())
             }
             Part::Rows(batch) => writer.as_mut().map_or(Ok(()), |writer| writer.write(batch)),
-        })?;
-        match (writer, affected) {
-            (Some(writer), _) => Ok(writer.finish().map_err(|error| shown(sql, error))?.1),
+        });
+        let ended = answered.and_then(|affected| {
+            let ended = writer.map(AnswerWriter::finish).transpose();
+            Ok((ended.map_err(|error| shown(sql, error))?, affected))
+        });
+        // What the target said comes first: formats hide it behind words of their own.
+        if let Some(source) = failure.lock().take() {
+            return Err(CtlError::Write { name: "the answer's target".to_owned(), source });
+        }
+        match ended? {
+            (Some((_, hidden)), _) => Ok(hidden),
             (None, Some(count)) => {
                 remark(&format!("{count} rows"));
                 Ok(0)
@@ -156,10 +196,11 @@ pub(super) struct Local {
 }
 
 impl Local {
-    fn open(data: DataArg, time_zone: &str) -> CtlResult<Self> {
+    fn open(data: DataArg, time_zone: &str, creates: bool) -> CtlResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Error::io("start a thread for", "sql", source))?;
-        let db = open::for_reading(&data).map_err(held)?;
+        let is_new = creates && !open::is_there(&data.data);
+        let db = if is_new { open::or_create(&data)? } else { open::for_reading(&data)? };
         let session = session(db)?.with_time_zone(time_zone);
         Ok(Self { data, time_zone: time_zone.to_owned(), session, runtime, ends_at_ctrl_c: false })
     }
@@ -179,7 +220,7 @@ impl Local {
                 if let Ok(db) = open::for_reading(&self.data) {
                     self.session = session(db)?.with_time_zone(&self.time_zone);
                 }
-                return Err(held(error));
+                return Err(error);
             }
         };
         self.session = session(db)?.with_time_zone(&self.time_zone);
@@ -217,16 +258,6 @@ fn session(db: Db) -> CtlResult<Session> {
     let budget = Some(db.reads_budget());
     let options = SqlOptions { read_files: true, budget, ..SqlOptions::default() };
     Ok(SqlEngine::new(db, options).map_err(|error| shown("", error))?.session())
-}
-
-/// Of a database that another process holds: that it can be asked.
-fn held(error: CtlError) -> CtlError {
-    match error {
-        CtlError::Engine(error @ Error::Locked { .. }) => CtlError::Conflict(format!(
-            "{error}: where that is a server, send it the statement with --url"
-        )),
-        other => other,
-    }
 }
 
 /// The error with the line that it is about.

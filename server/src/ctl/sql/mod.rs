@@ -71,7 +71,7 @@ pub(super) fn run(args: &SqlArgs) -> CtlResult<()> {
         (None, None) => None,
     };
     let Some(script) = script else {
-        return prompt::run(&mut Connection::open(&args.place, &args.zone)?);
+        return prompt::run(&mut Connection::open(&args.place, &args.zone, false)?);
     };
     let list = statements(&script);
     if list.is_empty() {
@@ -89,9 +89,10 @@ pub(super) fn run(args: &SqlArgs) -> CtlResult<()> {
             ));
         }
     }
-    let mut connection = Connection::open(&args.place, &args.zone)?;
+    let any_writes = list.iter().any(|statement| writes(statement));
+    let mut connection = Connection::open(&args.place, &args.zone, any_writes)?;
     // One opening, where a later statement writes anyway.
-    if list.iter().any(|statement| writes(statement)) {
+    if any_writes {
         connection.open_for_writing()?;
     }
     let mut output = args.output.open()?;

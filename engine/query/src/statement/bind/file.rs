@@ -56,7 +56,7 @@ impl Binder<'_> {
             columns: Vec::new(),
             at: None,
         });
-        Ok(Some(Columns { names: columns, open: false }))
+        Ok(Some(Columns::closed(columns)))
     }
 }
 

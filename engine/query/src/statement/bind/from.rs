@@ -299,7 +299,7 @@ fn unnest(factor: &mut TableFactor) {
 }
 
 fn open() -> Columns {
-    Columns { names: Vec::new(), open: true }
+    Columns { open: true, ..Columns::default() }
 }
 
 fn all(relations: &[Relation]) -> Columns {

@@ -93,7 +93,7 @@ pub(crate) fn user_names(catalog: &Catalog) -> impl Iterator<Item = &str> {
 pub(crate) fn columns_of(schema: &TableSchema) -> Columns {
     let mut names = schema.column_names();
     names.push(SEQUENCE.to_owned());
-    Columns { names, open: false }
+    Columns { names, open: false, time_name: schema.time_name.clone() }
 }
 
 /// One query's walk.
@@ -132,7 +132,7 @@ impl Binder<'_> {
                 match identifier::find(&ident.value, names()) {
                     Found::One(found) => {
                         let columns = system::columns_of(&found);
-                        (found, Columns { names: columns, open: false })
+                        (found, Columns::closed(columns))
                     }
                     _ => return Err(unknown(Unknown::Table, "table system.", ident, names())),
                 }

@@ -192,7 +192,7 @@ impl Binder<'_> {
             }
         }
         let names = (1..=count).map(|number| format!("column{number}")).collect();
-        Ok(Columns { names, open: false })
+        Ok(Columns::closed(names))
     }
 
     fn select(&mut self, select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<Columns> {

@@ -2,9 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::{Binder, ambiguous, unknown};
+use super::{Binder, ambiguous, at_span, unknown};
 use crate::convert::SEQUENCE;
-use crate::error::{Result, Unknown};
+use crate::error::{Result, SqlError, SqlErrorKind, Unknown};
 use crate::identifier::{self, Found};
 
 /// Column names of a relation.
@@ -14,6 +14,20 @@ pub(crate) struct Columns {
     pub names: Vec<String>,
     /// Whether there may be others, whose names only the planner knows: expressions without an alias, functions in FROM.
     pub open: bool,
+    /// What the table's time was called where its rows came from; empty where that is not known.
+    pub time_name: String,
+}
+
+impl Columns {
+    /// These columns, and no others.
+    pub(super) fn closed(names: Vec<String>) -> Self {
+        Self { names, ..Self::default() }
+    }
+
+    /// Whether `typed`, which fits `found` but for case, is exactly what the time was called at its origin: nobody can tell which is meant.
+    fn also_time(&self, typed: &str, found: &str) -> bool {
+        found != typed && self.time_name == typed
+    }
 }
 
 /// A relation of FROM.
@@ -38,6 +52,8 @@ pub(super) struct Scope {
 enum Search {
     Found(String),
     Ambiguous(Vec<String>),
+    /// This one, or the time, which had this very name at its origin.
+    OrTime(String),
     /// Not among what is known, but there may be more.
     Open,
     Nothing,
@@ -55,6 +71,11 @@ impl Scope {
         }
         for names in order {
             match identifier::find(typed, names.iter().copied()) {
+                Found::One(found)
+                    if self.relations.iter().any(|one| one.columns.also_time(typed, &found)) =>
+                {
+                    return Search::OrTime(found);
+                }
                 Found::One(found) => return Search::Found(found),
                 Found::Several(names) => return Search::Ambiguous(names),
                 Found::None => {}
@@ -84,6 +105,15 @@ impl Scope {
     }
 }
 
+/// The error for a name that is a column's but for case, and exactly the time's at its origin.
+fn or_time(ident: &Ident, found: &str) -> SqlError {
+    let text = format!(
+        "column {:?} may be {found:?}, or \"time\", which was called {0:?} where the rows came from: write the one that is meant",
+        ident.value
+    );
+    at_span(SqlError::new(SqlErrorKind::Ambiguous, text), ident.span)
+}
+
 impl Binder<'_> {
     /// Makes a column's name exact: the innermost query in which it means something wins.
     pub(super) fn column(&self, ident: &mut Ident) -> Result<()> {
@@ -94,6 +124,7 @@ impl Binder<'_> {
                     return Ok(());
                 }
                 Search::Ambiguous(names) => return Err(ambiguous("column", ident, &names)),
+                Search::OrTime(name) => return Err(or_time(ident, &name)),
                 Search::Open => {
                     ident.quote_style = Some('"');
                     return Ok(());
@@ -104,7 +135,7 @@ impl Binder<'_> {
         Err(self.unknown_column(ident))
     }
 
-    pub(super) fn unknown_column(&self, ident: &Ident) -> crate::error::SqlError {
+    pub(super) fn unknown_column(&self, ident: &Ident) -> SqlError {
         let scopes = self.scopes.iter().rev();
         let names = scopes.flat_map(|scope| {
             let relations = scope.relations.iter().flat_map(|one| &one.columns.names);
@@ -129,6 +160,9 @@ impl Binder<'_> {
             }
             let names = || relation.columns.names.iter().map(String::as_str);
             return match identifier::find(&column.value, names()) {
+                Found::One(found) if relation.columns.also_time(&column.value, &found) => {
+                    Err(or_time(column, &found))
+                }
                 Found::One(found) => {
                     identifier::set(column, &found);
                     Ok(())
@@ -150,7 +184,7 @@ impl Binder<'_> {
             scopes.flat_map(|scope| &scope.relations).filter_map(|one| one.qualifier.last())
         };
         self.column(first).map_err(|error| match error.kind {
-            crate::error::SqlErrorKind::Unknown(_) => {
+            SqlErrorKind::Unknown(_) => {
                 unknown(Unknown::Table, "table or alias", first, relations().map(String::as_str))
             }
             _ => error,
