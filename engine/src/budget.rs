@@ -113,6 +113,13 @@ impl MemoryBudget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that could be granted now, by this budget and those that it is a part of.
+    #[must_use]
+    pub fn free_bytes(&self) -> usize {
+        let own = self.limit_bytes.saturating_sub(self.used_bytes());
+        self.parent.as_ref().map_or(own, |parent| own.min(parent.free_bytes()))
+    }
+
     /// The most bytes that were ever held at once.
     #[must_use]
     pub fn peak_bytes(&self) -> usize {

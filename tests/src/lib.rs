@@ -26,6 +26,7 @@ pub mod model;
 pub mod moments;
 pub mod ops;
 pub mod seals;
+pub mod slow;
 pub mod torture;
 pub mod world;
 pub mod wreck;

@@ -24,6 +24,7 @@ use crate::ledger::Ledger;
 use crate::model::{Change, Model, TableModel};
 use crate::moments;
 use crate::ops::{self, Focus, Op, Profile};
+use crate::slow::slow_down;
 
 /// When the simulated worlds begin, nanoseconds since the Unix epoch.
 pub const START_NS: i64 = 1_700_000_000_000_000_000;
@@ -618,8 +619,16 @@ impl World {
 /// The first thing that does not fit the model.
 pub fn random_run(seed: u64, profile: Profile, step_count: u64) -> Result<(), Box<Failure>> {
     let mut world = World::new(Setup::of(seed, profile), profile);
+    let is_slow = seed % 3 == 1;
+    if is_slow {
+        slow_down(&world);
+    }
     let outcome = world.open().map_err(|error| format!("open: {error}")).and_then(|()| {
         (0..step_count).try_for_each(|_| {
+            if is_slow {
+                // A power cut gives another disk.
+                slow_down(&world);
+            }
             world.step()?;
             // Not always: what was read is open, and stays readable whatever becomes of its files.
             let percent = if profile.focus == Focus::Tables { 15 } else { 70 };

@@ -32,14 +32,15 @@ impl ReadMemory {
         Self { budget: Arc::clone(budget), what }
     }
 
-    /// Bytes that a source decodes or copies at once: where many sources overlap, all of them together take a part of the memory.
+    /// Bytes that a source decodes or copies at once: a share of the memory that is free, so that one read leaves room for the next, and
+    /// many at once take less and less instead of being refused.
     pub(super) fn chunk_bytes(&self) -> usize {
-        (self.budget.limit_bytes() / 64).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
+        (self.budget.free_bytes() / 256).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
     }
 
-    /// Bytes at which a batch is handed on.
+    /// Bytes at which a batch is handed on: a share of the memory that is free, as above.
     pub(super) fn batch_bytes(&self) -> usize {
-        (self.budget.limit_bytes() / 16).min(BATCH_BYTES_MAX)
+        (self.budget.free_bytes() / 64).clamp(CHUNK_BYTES_MIN, BATCH_BYTES_MAX)
     }
 
     /// A grant of nothing, to grow.

@@ -145,6 +145,26 @@ fn reads_that_take_all_memory_are_refused_and_stop_no_write() {
     db.close().unwrap();
 }
 
+#[test]
+fn many_reads_at_once_take_less_each() {
+    let vfs = SimVfs::new(5);
+    let db = Db::open(Options { memory_bytes: Some(64 << 20), ..small(&vfs) }).unwrap();
+    db.write(Batch::new().with(rows("t", 0, 100_000, 2, 4))).unwrap();
+    db.flush().unwrap();
+    let mut open = Vec::new();
+    for at in 0..32 {
+        let mut scan = db.scan(&ScanRequest::new("t")).unwrap();
+        let rows = scan.next().unwrap().unwrap_or_else(|error| panic!("read {at}: {error}"));
+        open.push((rows.row_count() as u64, scan));
+    }
+    for (first, scan) in open {
+        let rest: u64 = scan.map(|batch| batch.unwrap().row_count() as u64).sum();
+        assert_eq!(first + rest, 100_000);
+    }
+    assert_eq!(db.stats().memory_used_bytes, 0);
+    db.close().unwrap();
+}
+
 /// One series with long texts, in batches of 100 rows whose times lie between those of other flushes.
 fn long_texts(first: i64, len: usize) -> Batch {
     let mut builder = RowBuilder::new("texts").create_if_missing(table(MergeMode::Append));
