@@ -115,14 +115,16 @@ async fn run(dir: &Path, minutes: f64, producers: usize, readers: usize) -> Outc
         );
     }
     let mut acknowledged = 0;
-    for task in writing {
-        acknowledged += task.await??;
+    for (at, task) in writing.into_iter().enumerate() {
+        let told = task.await?.map_err(|error| format!("producer {at}: {error}"));
+        acknowledged += told?;
     }
-    for task in reading {
-        task.await??;
+    for (at, task) in reading.into_iter().enumerate() {
+        task.await?.map_err(|error| format!("reader {at}: {error}"))?;
     }
     let client = Client::connect(server.grpc()).await?;
-    let found = whole_symbols(&client).await?;
+    let found = whole_symbols(&client).await;
+    let found = found.map_err(|error| format!("the count at the end: {error}"))?;
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{acknowledged} rows acknowledged, {found} found, each once; {:.2} M rows/s, {:.0} answers/s",

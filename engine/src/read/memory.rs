@@ -32,10 +32,11 @@ impl ReadMemory {
         Self { budget: Arc::clone(budget), what }
     }
 
-    /// Bytes that a source decodes or copies at once: a share of the memory that is free, so that one read leaves room for the next, and
-    /// many at once take less and less instead of being refused.
-    pub(super) fn chunk_bytes(&self) -> usize {
-        (self.budget.free_bytes() / 256).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
+    /// Bytes that each of `source_count` sources, which are open at once, decodes or copies at once: together a share of the memory that
+    /// is free, so that one read leaves room for the next, and many at once take less and less instead of being refused.
+    pub(super) fn chunk_bytes(&self, source_count: usize) -> usize {
+        let share = self.budget.free_bytes() / 128 / source_count.max(1);
+        share.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
     }
 
     /// Bytes at which a batch is handed on: a share of the memory that is free, as above.

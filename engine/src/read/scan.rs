@@ -271,7 +271,7 @@ impl Scan {
             need_sequence: true,
             through: self.through,
             stats: Arc::clone(&self.stats),
-            chunk_bytes: self.memory.chunk_bytes(),
+            chunk_bytes: self.memory.chunk_bytes(pieces.len()),
         };
         for piece in pieces {
             match piece {
@@ -295,6 +295,8 @@ impl Scan {
         let bounds = runs.iter().map(|run: &Run| run.bounds);
         let overlapping = overlap(bounds.chain(memory.iter().map(|source| source.bounds())));
         let need_sequence = overlapping || !hidden_by.is_empty() || self.plan.with_sequence;
+        let open_at_once = if overlapping { runs.len() + memory.len() } else { 1 };
+        read.chunk_bytes = self.memory.chunk_bytes(open_at_once);
         read.prune = self.prunable(overlapping, &runs);
         read.need_sequence = need_sequence;
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
@@ -314,7 +316,7 @@ impl Scan {
         }
         Ok(Some(OpenSeries {
             key,
-            merge: SeriesMerge::new(self.types.clone(), self.memory.chunk_bytes(), sources),
+            merge: SeriesMerge::new(self.types.clone(), self.memory.chunk_bytes(1), sources),
             resolver: Resolver::new(self.plan.schema.merge, Sequence::MAX),
             hidden_by,
             grant: self.memory.grant(),
