@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+// Many threads and sizes: docs/decisions/0025-allocator.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     chronolith::ctl::main()
 }
