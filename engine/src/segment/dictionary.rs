@@ -211,11 +211,15 @@ impl Dictionary {
         if last != end {
             return Err(CodecError::Corrupt { what: "series blocks end before their section" });
         }
+        let ascends = start_rows.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        if !ascends || start_rows.last().is_some_and(|last| *last >= self.row_count) {
+            return Err(CodecError::Corrupt { what: "series blocks begin beyond the rows" });
+        }
         Ok(Index { blocks, start_rows })
     }
 }
 
-fn decode_block(
+pub(crate) fn decode_block(
     bytes: &[u8],
     count: usize,
     start: u64,
@@ -230,6 +234,10 @@ fn decode_block(
     let mut rows = vec![start];
     let mut row = start;
     for count in counts {
+        // Who looks for times in a series' rows relies on there being some.
+        if count == 0 {
+            return Err(CodecError::Corrupt { what: "a series has no rows" });
+        }
         row = row.saturating_add(count);
         rows.push(row);
     }
@@ -237,4 +245,48 @@ fn decode_block(
         return Err(CodecError::Corrupt { what: "row counts of a series block do not add up" });
     }
     Ok(Series { keys, rows, first, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(counts: &[i64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let keys = ["a\0", "b\0"].into_iter().collect();
+        parts::put_texts(&mut bytes, &keys, Effort::Dense);
+        for values in [counts, &[5, 6], &[7, 8]] {
+            parts::put_ints(&mut bytes, values, Effort::Dense);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_series_without_rows_is_refused() {
+        assert!(decode_block(&block(&[1, 2]), 2, 0, 3).is_ok());
+        for counts in [[0, 3], [3, 0]] {
+            let refused = decode_block(&block(&counts), 2, 0, 3).err();
+            assert_eq!(refused, Some(CodecError::Corrupt { what: "a series has no rows" }));
+        }
+    }
+
+    #[test]
+    fn blocks_begin_one_after_the_other_within_the_rows() {
+        let index = |starts: &[i64]| {
+            let mut blocks = BlockIndex::default();
+            for (at, first) in ["a", "b"].into_iter().enumerate() {
+                let extent = Extent { offset: 64 + 10 * at as u64, len: 10, crc: 0 };
+                blocks.push(first, extent).unwrap();
+            }
+            let mut bytes = Vec::new();
+            blocks.encode(&mut bytes, Effort::Dense);
+            parts::put_ints(&mut bytes, starts, Effort::Dense);
+            let all = Extent { offset: 64, len: 20, crc: 0 };
+            Dictionary::new(all, all, 300, 1_000).decode_index(&bytes).map(|index| index.start_rows)
+        };
+        assert_eq!(index(&[0, 256]), Ok(vec![0, 256]));
+        for starts in [[0, 0], [256, 0], [0, 1_000], [0, i64::MAX]] {
+            assert!(index(&starts).is_err(), "{starts:?}");
+        }
+    }
 }
