@@ -6,6 +6,9 @@ pub mod config;
 mod contain;
 mod convert;
 pub mod ctl;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod intake;
 mod ipc;

@@ -26,4 +26,7 @@ pub use answer::{Answer, AnswerStream, SnapshotId};
 pub use control::CancelHandle;
 pub use error::{Result, SqlError, SqlErrorKind, Unknown};
 pub use session::{Session, SqlEngine, SqlOptions, Writes, statements};
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use statement::fuzz;
 pub use statement::{caret, definition, show_create, writes, written_name};

@@ -3,6 +3,9 @@
 mod apply;
 mod convert;
 mod durable;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod imports;
 mod leader;
 mod log;

@@ -32,8 +32,41 @@ pub fn seal(file_id: FileId, offset: u64, version: u32, bytes: &[u8]) -> u32 {
 /// Whether `checksum` is the one of `bytes` at this place.
 #[must_use]
 pub fn check(file_id: FileId, offset: u64, version: u32, bytes: &[u8], checksum: u32) -> bool {
-    seal(file_id, offset, version, bytes) == checksum
+    trusts() || seal(file_id, offset, version, bytes) == checksum
 }
+
+#[cfg(feature = "fuzz")]
+mod trust {
+    use std::cell::Cell;
+
+    thread_local! {
+        static TRUSTS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From now on this thread takes every stored checksum and hash for the right one, or no longer does: mutated bytes
+    /// reach the decoders behind them.
+    pub fn trust(every: bool) {
+        TRUSTS.set(every);
+    }
+
+    /// Whether this thread takes every checksum for the right one.
+    pub(crate) fn trusts() -> bool {
+        TRUSTS.get()
+    }
+}
+
+#[cfg(not(feature = "fuzz"))]
+mod trust {
+    /// Whether checksums hold whatever is stored: never.
+    #[inline]
+    pub(crate) const fn trusts() -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "fuzz")]
+pub use trust::trust;
+pub(crate) use trust::trusts;
 
 #[cfg(test)]
 mod tests {

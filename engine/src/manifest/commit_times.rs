@@ -9,6 +9,8 @@ mod file;
 mod tests;
 
 pub use file::CommitTimesRef;
+#[cfg(feature = "fuzz")]
+pub use file::reread_blocks;
 
 use chronolith_codec::varint::{Reader, put_u64};
 

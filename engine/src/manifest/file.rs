@@ -7,6 +7,7 @@ use chronolith_codec::varint::{Reader, put_bytes, put_u64};
 
 use super::change::{Change, KIND_MAX};
 use crate::error::{Error, Result};
+use crate::format::frame;
 use crate::format::version::MANIFEST_VERSION as VERSION;
 use crate::format::wire::{self, Decoded, corrupt};
 use crate::model::FileId;
@@ -125,7 +126,7 @@ pub(super) fn read(vfs: &dyn Vfs, path: &Path, kind: Kind, number: u64) -> Resul
     decode(path, &bytes, kind, number)
 }
 
-fn decode(path: &Path, bytes: &[u8], kind: Kind, number: u64) -> Result<Content> {
+pub(super) fn decode(path: &Path, bytes: &[u8], kind: Kind, number: u64) -> Result<Content> {
     let damaged =
         |offset: usize, detail: String| Error::corrupt(path, offset as u64, kind.what(), detail);
     let mut reader = Reader::new(bytes);
@@ -140,7 +141,7 @@ fn decode(path: &Path, bytes: &[u8], kind: Kind, number: u64) -> Result<Content>
         .split_last_chunk::<HASH_LEN_BYTES>()
         .ok_or_else(|| damaged(0, "it is too short for a hash".into()))?;
     let hash = *blake3::hash(head).as_bytes();
-    if hash != *closing {
+    if hash != *closing && !frame::trusts() {
         return Err(damaged(
             head.len(),
             format!("its hash is {}, its content has {}", hex(closing), hex(&hash)),

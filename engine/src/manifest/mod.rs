@@ -13,6 +13,8 @@ mod collect;
 mod commit_times;
 mod file;
 mod folder;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod recover;
 #[cfg(test)]
 mod tests;

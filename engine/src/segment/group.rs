@@ -176,6 +176,19 @@ impl Group {
         kinds: &[(BlockId, FieldType)],
         entry: &GroupEntry,
     ) -> Result<Self, CodecError> {
+        let (group, end) = Self::decode_to(bytes, kinds, entry)?;
+        if end != entry.data.end {
+            return Err(CodecError::Corrupt { what: "pages do not fill their row group" });
+        }
+        Ok(group)
+    }
+
+    /// The same, and where its pages end.
+    pub(super) fn decode_to(
+        bytes: &[u8],
+        kinds: &[(BlockId, FieldType)],
+        entry: &GroupEntry,
+    ) -> Result<(Self, u64), CodecError> {
         let mut reader = Reader::new(bytes);
         let page_count = (entry.row_count as usize).div_ceil(PAGE_ROWS);
         let mut page_times = Vec::new();
@@ -188,10 +201,7 @@ impl Group {
             blocks.push(Block::decode(&mut reader, *kind, entry.row_count, &mut offset)?);
         }
         reader.finish()?;
-        if offset != entry.data.end {
-            return Err(CodecError::Corrupt { what: "pages do not fill their row group" });
-        }
-        Ok(Self { blocks, page_times })
+        Ok((Self { blocks, page_times }, offset))
     }
 }
 
@@ -235,13 +245,29 @@ pub(crate) fn decode_directory(
     row_count: u64,
     descriptors: Extent,
 ) -> Result<Vec<GroupEntry>, CodecError> {
+    let entries = decode_entries(bytes, descriptors.offset)?;
+    let last = entries.last();
+    let (rows, data, offset) = last.map_or((0, HEADER_BYTES as u64, descriptors.offset), |last| {
+        (last.end_row(), last.data.end, last.descriptor.end())
+    });
+    if rows != row_count || offset != descriptors.end() || data > descriptors.offset {
+        return Err(CodecError::Corrupt { what: "row groups do not add up to the segment" });
+    }
+    Ok(entries)
+}
+
+/// The entries of a directory whose descriptors begin at `descriptors_at`.
+pub(super) fn decode_entries(
+    bytes: &[u8],
+    descriptors_at: u64,
+) -> Result<Vec<GroupEntry>, CodecError> {
     let mut reader = Reader::new(bytes);
     let count = reader.u64()?;
     if count > bytes.len() as u64 {
         return Err(CodecError::Corrupt { what: "more row groups than bytes of them" });
     }
     let mut entries = Vec::new();
-    let (mut first_row, mut data, mut offset) = (0, HEADER_BYTES as u64, descriptors.offset);
+    let (mut first_row, mut data, mut offset) = (0, HEADER_BYTES as u64, descriptors_at);
     for _ in 0..count {
         let rows = number(&mut reader, "a row group passes 32 bits of rows")?;
         if rows == 0 || rows as usize > ROW_GROUP_ROWS {
@@ -265,8 +291,5 @@ pub(crate) fn decode_directory(
         (first_row, data, offset) = (first_row + u64::from(rows), end, extent.end());
     }
     reader.finish()?;
-    if first_row != row_count || offset != descriptors.end() || data > descriptors.offset {
-        return Err(CodecError::Corrupt { what: "row groups do not add up to the segment" });
-    }
     Ok(entries)
 }

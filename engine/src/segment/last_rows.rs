@@ -139,7 +139,7 @@ impl LastRows {
     }
 }
 
-fn decode_block(
+pub(crate) fn decode_block(
     bytes: &[u8],
     count: usize,
     columns: &[(ColumnId, FieldType)],

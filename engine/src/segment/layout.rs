@@ -91,7 +91,7 @@ impl Header {
         let (algorithms, header, crc) = Self::fields(&mut reader).map_err(short)?;
         let sealed = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
         let expected = frame::seal(header.file_id, 0, version, sealed);
-        if crc != expected {
+        if crc != expected && !frame::trusts() {
             return Err(bad(format!("expected the checksum {expected:08x}, found {crc:08x}")));
         }
         // After the checksum, which covers it in every version: a flipped bit is no other version.

@@ -4,6 +4,8 @@
 mod buffer;
 mod commits;
 mod dictionary;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod group;
 mod index;
 mod info;

@@ -369,7 +369,7 @@ fn read_schema(source: &Source, footer: &Footer) -> Result<Schema> {
     decode_schema(&source.read(extent, WHAT)?).map_err(source.undecodable(extent.offset, WHAT))
 }
 
-fn decode_schema(bytes: &[u8]) -> std::result::Result<Schema, CodecError> {
+pub(crate) fn decode_schema(bytes: &[u8]) -> std::result::Result<Schema, CodecError> {
     let corrupt = |what| CodecError::Corrupt { what };
     let mut reader = Reader::new(bytes);
     let tag_count = number(&mut reader, "a tag count passes 32 bits")? as usize;

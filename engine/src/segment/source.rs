@@ -103,7 +103,7 @@ impl Source {
     /// Checks the seal of bytes that were read.
     pub(crate) fn check(&self, extent: Extent, bytes: &[u8], what: &'static str) -> Result<()> {
         let found = frame::seal(self.file_id, extent.offset, SEGMENT_VERSION, bytes);
-        if found == extent.crc || is_on(Bug::SkipChecksum) {
+        if found == extent.crc || is_on(Bug::SkipChecksum) || frame::trusts() {
             return Ok(());
         }
         let detail = format!(

@@ -226,6 +226,16 @@ impl<'a> TagBlock<'a> {
     }
 }
 
+/// Reads a block, and the postings of each value in it.
+#[cfg(feature = "fuzz")]
+pub(super) fn read_block(bytes: &[u8], series_count: u32) -> std::result::Result<(), CodecError> {
+    let block = TagBlock::decode(bytes)?;
+    for index in 0..block.values.len() {
+        block.add(index, series_count, &mut RoaringBitmap::new())?;
+    }
+    Ok(())
+}
+
 /// The tag index of an open segment.
 pub(crate) struct TagIndex {
     blocks: Extent,

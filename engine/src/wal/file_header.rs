@@ -77,7 +77,7 @@ impl FileHeader {
             return Ok(None);
         }
         let checksum = u32::from_le_bytes(*stored);
-        if frame::seal(file_id, 0, version, covered) != checksum {
+        if !frame::check(file_id, 0, version, covered, checksum) {
             return Ok(None);
         }
         if version != WAL_VERSION {

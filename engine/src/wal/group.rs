@@ -83,7 +83,7 @@ impl GroupHeader {
         let bytes = bytes.get(..GROUP_HEADER_BYTES)?;
         let (covered, stored) = bytes.split_last_chunk::<4>()?;
         let checksum = u32::from_le_bytes(*stored);
-        if frame::seal(file_id, offset, WAL_VERSION, covered) != checksum {
+        if !frame::check(file_id, offset, WAL_VERSION, covered, checksum) {
             return None;
         }
         let mut reader = Reader::new(covered);

@@ -15,6 +15,8 @@ pub(crate) use message::{
     table_stats, tag_filter_message, time_range_message,
 };
 pub(crate) use read::{aggregate_request, scan_request, tag_predicate, time_range};
+#[cfg(feature = "fuzz")]
+pub(crate) use write::packed;
 pub(crate) use write::{batch, write_reply};
 
 use crate::status;

@@ -89,6 +89,15 @@ fn packed_rows(
     Ok(TableRows { table, create_if_missing, time: from.time, tags, fields })
 }
 
+/// Packed rows, for the fuzz targets.
+#[cfg(feature = "fuzz")]
+pub(crate) fn packed(from: v1::TableRows) -> Converted<TableRows> {
+    match from.rows {
+        Some(v1::table_rows::Rows::Packed(rows)) => packed_rows(from.table, None, rows),
+        _ => Err(status::invalid("the rows are not packed")),
+    }
+}
+
 fn wrong_len(table: &str, column: &str, found: usize, expected: usize) -> Status {
     status::invalid(format!(
         "column {column:?} of table {table:?} has {found} values, but there are {expected} timestamps"

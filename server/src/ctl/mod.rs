@@ -12,6 +12,9 @@ mod dump;
 mod error;
 mod export;
 mod flush;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod import;
 mod interrupt;
 mod json;

@@ -9,6 +9,8 @@ mod depth;
 mod describe;
 mod dialect;
 pub(crate) mod duration;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod habits;
 mod insert;
 mod literal;

@@ -116,7 +116,7 @@ impl Manifest {
     ///
     /// # Errors
     /// `Failed`, which does not happen.
-    pub(super) fn to_bytes(&self) -> CtlResult<Vec<u8>> {
+    pub(in super::super) fn to_bytes(&self) -> CtlResult<Vec<u8>> {
         let bare = Self { blake3: String::new(), ..self.clone() };
         let text = serde_json::to_string_pretty(&bare);
         let mut text =
@@ -151,7 +151,7 @@ impl Manifest {
         Self::parse(&bytes, &name.to_string())
     }
 
-    fn parse(bytes: &[u8], name: &str) -> CtlResult<Self> {
+    pub(in super::super) fn parse(bytes: &[u8], name: &str) -> CtlResult<Self> {
         let damaged = |what: &str| {
             CtlError::Corrupt(format!("{name} is damaged: {what}; copy the dump again"))
         };
@@ -183,6 +183,15 @@ fn unsealed(text: &str) -> Option<(&str, &str, &str)> {
     let (head, rest) = text.split_at_checked(text.rfind(SEAL)? + SEAL.len())?;
     let (hash, tail) = rest.split_at_checked(HASH_LEN)?;
     Some((head, hash, tail))
+}
+
+/// The text with the hash that it should have, for the fuzz targets.
+#[cfg(feature = "fuzz")]
+pub(in super::super) fn sealed(text: &str) -> Option<String> {
+    let (head, _, tail) = unsealed(text)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(head.as_bytes()).update(tail.as_bytes());
+    Some(format!("{head}{}{tail}", hasher.finalize().to_hex()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use chronolith_engine::model::{TableSchema, TimeRange};
 use chronolith_query::show_create;
 use clap::Args;
 
+#[cfg(feature = "fuzz")]
+pub(super) use self::manifest::sealed;
 pub(super) use self::manifest::{FileEntry, MANIFEST, Manifest, SCHEMA, TableEntry};
 pub(super) use self::pieces::piece;
 pub(super) use self::target::{INCOMPLETE, failed, partial};

@@ -308,6 +308,31 @@ impl Parser<'_> {
     }
 }
 
+/// The second pass over a few bytes, without a database.
+///
+/// # Errors
+/// Those of the file.
+#[cfg(feature = "fuzz")]
+pub(super) fn parse_all(
+    parts: &[Part<'_>],
+    opening: &Opening<'_>,
+    bytes: &[u8],
+) -> CtlResult<Vec<TableRows>> {
+    // Few bytes are one chunk, but for many rows of no bytes.
+    let (sender, chunks) = sync_channel(1_000);
+    let mut refusals = Refusals::new(true);
+    let (refusals, is_same, sender) = (&mut refusals, || Ok(true), sender);
+    let parser =
+        Parser { parts, refusals, duplicates: None, from: 0, is_same: &is_same, sender: &sender };
+    opening.bytes(bytes, parser)?;
+    drop(sender);
+    let mut rows = Vec::new();
+    for chunk in chunks {
+        rows.extend(chunk?.rows);
+    }
+    Ok(rows)
+}
+
 /// The rows of all tables; the builders are empty afterwards.
 fn taken(chunks: &mut [ChunkBuilder<'_>], source_rows: u64, is_last: bool) -> Chunk {
     let mut times: Option<(i64, i64)> = None;

@@ -12,6 +12,8 @@ mod compare;
 mod convert;
 mod duplicates;
 mod format;
+#[cfg(feature = "fuzz")]
+pub(super) mod fuzz;
 mod identity;
 mod layout;
 mod load;
