@@ -29,6 +29,14 @@ fmt:
 tidy:
     cargo test -p chronolith-tests --test tidy
 
+# One fuzz target for a million executions (needs a C++ compiler; fuzz/README.md).
+fuzz NAME:
+    fuzz/run 1000000 {{NAME}}
+
+# Every fuzz target for so many executions, and a table.
+fuzz-all EXECUTIONS:
+    fuzz/run {{EXECUTIONS}}
+
 # What this machine's memory and disk can do, in one line; `just probe --dir DIR` measures another disk.
 probe *args:
     cargo run --release -p chronolith-bench --bin probe -- {{args}}
