@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chronolith_engine::db::Vitals;
+use chronolith_engine::manifest::Quarantined;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -53,15 +54,27 @@ async fn live() -> &'static str {
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let reader = Arc::clone(&shared);
     // Looking at the disk and the tables may block.
-    let state = shared.reads.run(move || state_of(&reader)).await;
-    let (word, reasons) =
-        state.unwrap_or_else(|status| ("failed", vec![status.message().to_owned()]));
+    let state = shared.reads.run(move || (state_of(&reader), set_aside(&reader))).await;
+    let ((word, reasons), set_aside) =
+        state.unwrap_or_else(|status| (("failed", vec![status.message().to_owned()]), Vec::new()));
     let code = match word {
         "ready" | "degraded" => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let body = json!({ "status": word, "live": true, "ready": code == StatusCode::OK, "reasons": reasons });
+    let body = json!({
+        "status": word, "live": true, "ready": code == StatusCode::OK, "reasons": reasons, "set_aside": set_aside,
+    });
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// What repairs have set aside, for as long as the database lives: rows may be missing where they were.
+fn set_aside(shared: &Shared) -> Vec<String> {
+    let Some(db) = shared.open_db() else { return Vec::new() };
+    let text = |(table, one): &(Option<String>, Arc<Quarantined>)| {
+        let table = table.as_ref().map_or_else(String::new, |table| format!(", table {table}"));
+        format!("{}{table}: {}", one.path, one.reason)
+    };
+    db.quarantined().iter().map(text).collect()
 }
 
 /// What the server is, and why.

@@ -22,6 +22,8 @@ pub mod full_disk;
 pub mod golden;
 pub mod hunt;
 pub mod ledger;
+pub mod lengths;
+pub mod mend;
 pub mod model;
 pub mod moments;
 pub mod ops;

@@ -72,6 +72,24 @@ pub enum Damage {
 /// A wrong answer, a panic, an error of the wrong kind or that does not name the file.
 pub fn judge(golden: &Golden, path: &Path, damage: &Damage, wrecks: &mut Wrecks) -> Outcome {
     let disk = golden.disk.clone_running();
+    strike(&disk, path, damage)?;
+    let before = golden.disk.read_raw(path).map_err(|error| error.to_string())?;
+    if disk.read_raw(path).is_ok_and(|after| after == before) {
+        // Bytes in the place of the same ones.
+        return Ok(());
+    }
+    let shortens = may_shorten(golden, path, damage);
+    let judged = catch_unwind(AssertUnwindSafe(|| opened(golden, &disk, path, shortens, wrecks)));
+    judged
+        .unwrap_or_else(|_| Err("it panicked".into()))
+        .map_err(|text| format!("{}: {text}", place(path, damage)))
+}
+
+/// Damages a file.
+///
+/// # Errors
+/// Where it is not there.
+pub fn strike(disk: &SimVfs, path: &Path, damage: &Damage) -> Outcome {
     let done = match damage {
         Damage::Flip(offset, bit) => disk.flip_bit(path, *offset, *bit),
         Damage::Truncate(len) => disk.truncate_raw(path, *len),
@@ -83,24 +101,19 @@ pub fn judge(golden: &Golden, path: &Path, damage: &Damage, wrecks: &mut Wrecks)
         }),
         Damage::Replace(bytes) => disk.write_raw(path, bytes),
     };
-    let place = || match damage {
+    done.map_err(|error| error.to_string())
+}
+
+/// A piece of damage, for people.
+#[must_use]
+pub fn place(path: &Path, damage: &Damage) -> String {
+    match damage {
         Damage::Overwrite(at, bytes) => {
             format!("{} with {} bytes of others at {at}", path.display(), bytes.len())
         }
         Damage::Replace(bytes) => format!("{} with {} older bytes", path.display(), bytes.len()),
         other => format!("{} with {other:?}", path.display()),
-    };
-    done.map_err(|error| error.to_string())?;
-    let before = golden.disk.read_raw(path).map_err(|error| error.to_string())?;
-    if disk.read_raw(path).is_ok_and(|after| after == before) {
-        // Bytes in the place of the same ones.
-        return Ok(());
     }
-    let shortens = may_shorten(golden, path, damage);
-    let judged = catch_unwind(AssertUnwindSafe(|| opened(golden, &disk, path, shortens, wrecks)));
-    judged
-        .unwrap_or_else(|_| Err("it panicked".into()))
-        .map_err(|text| format!("{}: {text}", place()))
 }
 
 /// Whether the error is one of damage and names the file, or the folder that lacks it.
@@ -185,7 +198,7 @@ fn read(golden: &Golden, db: &Db, path: &Path) -> Outcome<bool> {
 }
 
 /// Whether the damage may take away groups without a witness: only at the end of the last log file, whose last sector is a witness.
-fn may_shorten(golden: &Golden, path: &Path, damage: &Damage) -> bool {
+pub(crate) fn may_shorten(golden: &Golden, path: &Path, damage: &Damage) -> bool {
     let last = golden.paths().into_iter().filter(|path| is_log(path)).max();
     let len = golden.disk.read_raw(path).map_or(0, |bytes| bytes.len() as u64);
     last.is_some_and(|last| last == path)

@@ -1,10 +1,11 @@
 //! The system table of imports: one row an import, replaced with each chunk, in the chunk's own batch
 //! (docs/decisions/0010-idempotence.md). Import producers live here and in no checkpoint.
 
+use crate::catalog::{Catalog, CatalogChange};
 use crate::error::{Error, Result};
 use crate::model::{
-    Batch, FieldType, ImportMark, ImportProgress, MergeMode, Predicate, RowBuilder, SchemaMode,
-    TableOptions, Value,
+    Batch, FieldType, FieldValues, ImportMark, ImportProgress, MergeMode, Predicate, RowBuilder,
+    Rows, SchemaMode, TableOptions, Value,
 };
 use crate::planted::{Bug, is_on};
 use crate::read::ScanRequest;
@@ -74,6 +75,24 @@ pub(super) fn note(batch: &mut Batch, now_ns: i64) -> Result<()> {
         .build()?;
     batch.tables.push(row);
     Ok(())
+}
+
+/// The change that makes the system table, where `rows` are of it and the commit that made it was lost: how it looks is known.
+#[must_use]
+pub fn imports_table(catalog: &Catalog, rows: &[Rows]) -> Option<CatalogChange> {
+    let schema = catalog.plan_table(IMPORTS_TABLE, &options());
+    let is_field = |field: &FieldValues| {
+        schema.fields.iter().any(|one| one.id == field.id && one.field_type == field.field_type)
+    };
+    let fits = |rows: &&Rows| {
+        rows.table == schema.id
+            && rows.fields.len() == FIELDS.len()
+            && rows.fields.iter().all(is_field)
+            && rows.keys.iter().all(|key| key.tag(0).starts_with(IMPORT_PREFIX))
+    };
+    let is_there = catalog.find(IMPORTS_TABLE).is_some();
+    let found = rows.iter().find(fits).filter(|_| !is_there).is_some();
+    found.then(|| CatalogChange::CreateTable(schema.clone()))
 }
 
 /// How far the import `producer` has come; none where it has not begun.

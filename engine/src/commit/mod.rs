@@ -21,7 +21,7 @@ mod ticket;
 mod tests;
 
 pub use apply::apply;
-pub use imports::{IMPORT_PREFIX, IMPORTS_TABLE, progress};
+pub use imports::{IMPORT_PREFIX, IMPORTS_TABLE, imports_table, progress};
 pub use log::{Log, LogSizes};
 pub use pipeline::{Changes, Parts, Pipeline, log_folder};
 pub use prepare::RefusedRow;

@@ -71,10 +71,21 @@ impl Maintenance {
             }
             return Ok(false);
         }
-        self.install_flush(frozen, added)?;
+        self.install_flush(frozen, added, Vec::new())?;
         self.reserve.restore();
         self.pipeline.memory_freed();
         Ok(true)
+    }
+
+    /// Writes all rows in memory to segments and lets go of the whole log, whatever is left to write; `more` is in the same edit.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub(super) fn settle(&self, more: Vec<Change>) -> Result<()> {
+        let _flushing = self.flushing.lock();
+        let frozen = self.pipeline.freeze()?;
+        let added = self.write_frozen(&frozen)?;
+        self.install_flush(frozen, added, more)
     }
 
     fn write_frozen(&self, frozen: &Frozen) -> Result<Vec<SegmentInfo>> {
@@ -94,7 +105,12 @@ impl Maintenance {
         Ok(added)
     }
 
-    fn install_flush(&self, frozen: Frozen, added: Vec<SegmentInfo>) -> Result<()> {
+    fn install_flush(
+        &self,
+        frozen: Frozen,
+        added: Vec<SegmentInfo>,
+        more: Vec<Change>,
+    ) -> Result<()> {
         let added: Vec<Arc<_>> = added.into_iter().map(Arc::new).collect();
         let times = self.append_times()?;
         let installing = self.installing.lock();
@@ -124,6 +140,7 @@ impl Maintenance {
             changes.push(Change::Producers(Arc::new(producers)));
         }
         changes.extend(times.map(Change::CommitTimes));
+        changes.extend(more);
         if floor > version.log_floor {
             changes.push(Change::LogFloor(floor));
         }
@@ -155,7 +172,7 @@ impl Maintenance {
     }
 
     /// Makes an edit durable; doubt about its fate poisons the engine.
-    fn commit(&self, changes: &[Change]) -> Result<Arc<Version>> {
+    pub(super) fn commit(&self, changes: &[Change]) -> Result<Arc<Version>> {
         if let Some(cause) = self.pipeline.poisoned() {
             return Err(Error::Poisoned { cause });
         }
@@ -167,7 +184,7 @@ impl Maintenance {
     }
 
     /// The same; where the edit certainly was not made, the segments that it adds are removed: a retry writes others.
-    fn commit_or_remove(
+    pub(super) fn commit_or_remove(
         &self,
         changes: &[Change],
         added: &[Arc<SegmentInfo>],

@@ -5,6 +5,8 @@ mod maintain;
 mod open;
 mod options;
 mod outcome;
+mod quarantine;
+mod repair;
 mod verify;
 
 #[cfg(test)]
@@ -18,11 +20,13 @@ use parking_lot::Mutex;
 
 use self::jobs::Jobs;
 use self::maintain::Maintenance;
+use self::open::{PassedOver, Purpose};
 use crate::budget::{Memory, MemoryBudget};
 use crate::catalog::{self, CatalogChange};
 use crate::commit::Changes;
 pub use crate::commit::{Committed, RefusedRow, Tail, Ticket, WriteOutcome};
 use crate::error::{Error, Result};
+use crate::manifest::Quarantined;
 use crate::model::{
     Batch, FieldType, ImportProgress, Predicate, Sequence, TableId, TableOptions, TableSchema,
     TimeRange,
@@ -33,8 +37,8 @@ use crate::tombstone::Tombstone;
 use crate::vfs::LockGuard;
 pub use options::{Environment, Options};
 pub use outcome::{
-    CompactReport, DamagedPart, DeleteOutcome, MemoryByUser, RecoveryReport, Stats, TableStats,
-    VerifyReport, Vitals,
+    CompactReport, DamagedPart, DeleteOutcome, Loss, MemoryByUser, RecoveryReport, RepairAction,
+    RepairReport, RepairStep, Stats, TableStats, VerifyReport, Vitals,
 };
 
 /// A column that a table gains.
@@ -85,7 +89,13 @@ impl Db {
     }
 
     fn open_as(options: Options, writable: bool) -> Result<Self> {
-        let opened = open::open(&options, writable)?;
+        let purpose = if writable { Purpose::Write } else { Purpose::Read };
+        Self::open_for(&options, purpose).map(|(db, _)| db)
+    }
+
+    fn open_for(options: &Options, purpose: Purpose) -> Result<(Self, PassedOver)> {
+        let opened = open::open(options, purpose)?;
+        let writable = purpose == Purpose::Write;
         let executor = &options.environment.executor;
         let background = options.background && writable;
         let jobs = Jobs::start(executor, &opened.maintenance, background);
@@ -98,7 +108,49 @@ impl Db {
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(opened.lock)),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok((Self { inner: Arc::new(inner) }, opened.passed_over))
+    }
+
+    /// Reads and checks every byte of the database of `options`, whether it can be opened or not. Takes the lock as a reader does.
+    ///
+    /// # Errors
+    /// `NotADatabase`; `Locked`; `Io`. Damage is in the report.
+    #[tracing::instrument(level = "info", skip_all, fields(dir = %options.dir.display()))]
+    pub fn verify_at(options: &Options) -> Result<VerifyReport> {
+        match Self::open_for(options, Purpose::Inspect) {
+            Ok((db, _)) => db.verify(),
+            Err(error) => verify::unopened(options, error),
+        }
+    }
+
+    /// Repairs the database of `options`: what can be read is kept, damaged files are moved to `quarantine/`. Each step is given to `announce`
+    /// before it is done; where not `acts`, none is. Takes the lock as a writer does, or as a reader where not `acts`. May be cut short at
+    /// any point, and called again.
+    ///
+    /// # Errors
+    /// `Corrupt` where the manifest cannot be read, or lacks edits: that cannot be repaired. `NotADatabase`; `Locked`; `UnsupportedVersion`;
+    /// `Io`, in particular a full disk: what was done stays, a retry goes on.
+    #[tracing::instrument(level = "info", skip_all, fields(dir = %options.dir.display()))]
+    pub fn repair(
+        options: &Options,
+        acts: bool,
+        announce: &mut dyn FnMut(&RepairStep),
+    ) -> Result<RepairReport> {
+        let purpose = if acts { Purpose::Repair } else { Purpose::Inspect };
+        let (db, passed_over) = Self::open_for(options, purpose)?;
+        let report = repair::repair(&db.inner.maintenance, &passed_over, acts, announce)?;
+        db.close()?;
+        Ok(report)
+    }
+
+    /// What repairs have set aside, oldest first, with the names of tables that are still there. Data may be missing where it says.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<(Option<String>, Arc<Quarantined>)> {
+        let version = self.inner.maintenance.manifest.version();
+        let view = self.inner.maintenance.state.view();
+        let name = |id| view.catalog.by_id(id).map(|schema| schema.name.clone());
+        let named = |one: &Arc<Quarantined>| (one.table.and_then(name), Arc::clone(one));
+        version.quarantined.iter().map(named).collect()
     }
 
     /// What opening found.

@@ -1,7 +1,7 @@
 //! Opening: lock, manifest, log, and the state that they give (docs/decisions/0013-opening.md).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use super::maintain::Maintenance;
 use super::options::{Environment, Options};
 use super::outcome::RecoveryReport;
+use super::quarantine;
 use crate::budget::{Memory, MemoryBudget};
+use crate::catalog::Catalog;
 use crate::commit::{self, IMPORT_PREFIX, Log, LogSizes, Parts, Pipeline};
 use crate::error::{Error, Result};
 use crate::flush::SegmentTarget;
@@ -17,28 +19,72 @@ use crate::format::names;
 use crate::limits::LOG_FILL_STEP_BYTES;
 use crate::manifest::{CommitTimes, DirState, Manifest, ProducerState, Version};
 use crate::memtable::bytes_at_most;
-use crate::model::Sequence;
+use crate::model::{Rows, Sequence, SeriesKey};
 use crate::planted::{Bug, is_on};
 use crate::reserve::Reserve;
 use crate::segment::SegmentInfo;
 use crate::snapshot::{SegmentHandle, StateCell, TableView, View};
 use crate::vfs::{LockGuard, LockMode, OpenMode, Vfs};
-use crate::wal::{self, RawRecord, Record, Recovery};
+use crate::wal::{self, LogHole, RawRecord, Record, Recovery};
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reading, beside other readers.
+    Read,
+    /// Writing.
+    Write,
+    /// Looking for damage, beside readers: damage that a repair can mend does not stop it.
+    Inspect,
+    /// Mending, as the only one.
+    Repair,
+}
+
+impl Purpose {
+    fn is_writable(self) -> bool {
+        matches!(self, Self::Write | Self::Repair)
+    }
+
+    fn is_lenient(self) -> bool {
+        matches!(self, Self::Inspect | Self::Repair)
+    }
+}
+
+/// A record of the log that is whole, and cannot be put into the state.
+#[derive(Debug, Clone)]
+pub(super) struct LostRecord {
+    pub(super) path: PathBuf,
+    pub(super) sequence: Sequence,
+    pub(super) detail: String,
+}
+
+/// What a lenient opening passed over.
+#[derive(Debug, Default)]
+pub(super) struct PassedOver {
+    /// Why there are no commit times of before.
+    pub(super) times: Option<Error>,
+    /// What of the log could not be read.
+    pub(super) holes: Vec<LogHole>,
+    /// What of the log could be read and does not fit what was read before it.
+    pub(super) records: Vec<LostRecord>,
+}
 
 /// Everything that an open database consists of.
 pub(super) struct Opened {
+    pub(super) passed_over: PassedOver,
     pub(super) maintenance: Arc<Maintenance>,
     pub(super) memory: Memory,
     pub(super) recovery: RecoveryReport,
     pub(super) lock: Box<dyn LockGuard>,
 }
 
-/// Opens the database of `options`, for writing or reading.
-pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
+/// Opens the database of `options`.
+pub(super) fn open(options: &Options, purpose: Purpose) -> Result<Opened> {
+    let writable = purpose.is_writable();
     let Environment { vfs, rng, .. } = options.environment.clone();
     let dir = options.dir.as_path();
     let state = Manifest::probe(vfs.as_ref(), dir)?;
-    let creates = writable && options.create;
+    let creates = purpose == Purpose::Write && options.create;
     match &state {
         DirState::Foreign { detail } => return Err(not_one(dir, detail)),
         DirState::Missing | DirState::Empty if !creates => {
@@ -57,36 +103,45 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     let lock = vfs.lock(&dir.join(names::LOCK_FILE), mode, &holder)?;
     let manifest = match Manifest::probe(vfs.as_ref(), dir)? {
         DirState::Database => Manifest::open(Arc::clone(&vfs), Arc::clone(&rng), dir, writable)?,
-        _ if writable => {
-            Manifest::create(Arc::clone(&vfs), Arc::clone(&rng), dir, rng.next_u128())?
-        }
+        _ if creates => Manifest::create(Arc::clone(&vfs), Arc::clone(&rng), dir, rng.next_u128())?,
         _ => return Err(not_one(dir, "it is empty")),
     };
     let manifest = Arc::new(manifest.checkpoint_after(options.checkpoint_edit_count));
     let version = manifest.version();
     let limit_bytes = options.memory_bytes.unwrap_or_else(default_memory_bytes);
     let memory = Memory::new(limit_bytes, options.flush_bytes);
-    let mut replay = Replay::new(&vfs, dir, &version, &memory.rows)?;
+    if writable {
+        quarantine::finish(vfs.as_ref(), dir, &version)?;
+    }
+    let mut passed_over = PassedOver::default();
+    let times = load_times(vfs.as_ref(), dir, &version, purpose, &mut passed_over)?;
+    let mut replay = Replay::new(&vfs, dir, &version, &memory.rows, times);
     let folder = commit::log_folder(dir);
     if writable && vfs.exists(&folder)? {
         vfs.sync_dir(&folder)?;
         settle_log(vfs.as_ref(), &folder)?;
     }
-    let recovered = wal::recover(
-        vfs.as_ref(),
-        &folder,
-        version.database_id,
-        version.log_floor,
-        version.log_head,
-        !writable,
-        &mut |record| replay.record(record),
-    )?;
+    let recovered = match purpose.is_lenient() {
+        true => replay.whatever_is_left(vfs.as_ref(), &folder, &mut passed_over)?,
+        false => wal::recover(
+            vfs.as_ref(),
+            &folder,
+            version.database_id,
+            version.log_floor,
+            version.log_head,
+            !writable,
+            &mut |record| replay.record(record),
+        )?,
+    };
     let mut last = recovered.last.unwrap_or_default().max(version_last(&version));
     if is_on(Bug::ReuseSequence) {
         last = version_last(&version);
     }
-    if writable {
+    if purpose == Purpose::Write {
         remove_orphans(vfs.as_ref(), dir, &version)?;
+    }
+    if passed_over.times.is_some() {
+        replay.times.pass(last);
     }
     let recovery = report(&recovered, last);
     let reads = Arc::clone(&memory.reads);
@@ -94,7 +149,7 @@ pub(super) fn open(options: &Options, writable: bool) -> Result<Opened> {
     let proven = recovered.durable.unwrap_or_default().max(version_last(&version));
     let durable = if writable { last } else { proven };
     let opened = Opening { options, manifest, version, memory, recovered, last, durable };
-    opened.assemble(Arc::new(state), recovery, lock)
+    opened.assemble(Arc::new(state), recovery, lock, passed_over)
 }
 
 fn not_one(dir: &Path, detail: &str) -> Error {
@@ -106,6 +161,37 @@ fn version_last(version: &Version) -> Sequence {
     let flushed = version.flushed_through.values().copied().max().unwrap_or_default();
     let lost = version.incarnations.last().map(|(_, last)| *last).unwrap_or_default();
     flushed.max(version.catalog_sequence).max(lost)
+}
+
+/// Why rows cannot be put into tables of `catalog`: the table, or a column, is not known there.
+fn misfit(catalog: &Catalog, rows: &Rows) -> Option<String> {
+    let Some(schema) = catalog.by_id(rows.table) else {
+        let is_unknown = !catalog.was_dropped(rows.table);
+        return is_unknown.then(|| format!("table {}, which a lost commit made", rows.table.0));
+    };
+    let tags = |key: &SeriesKey| key.as_bytes().iter().filter(|byte| **byte == 0).count();
+    let has_new_tag = rows.keys.iter().any(|key| tags(key) > schema.tags.len());
+    let has_new_field = rows.fields.iter().any(|field| field.id.0 >= schema.next_column);
+    (has_new_tag || has_new_field)
+        .then(|| format!("table {:?} with a column that a lost commit made", schema.name))
+}
+
+/// The commit times; where they are damaged and `purpose` goes on without them, those of a database that lost them.
+fn load_times(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    version: &Version,
+    purpose: Purpose,
+    passed_over: &mut PassedOver,
+) -> Result<CommitTimes> {
+    let Some(found) = &version.commit_times else { return Ok(CommitTimes::new()) };
+    match CommitTimes::load(vfs, dir, version.database_id, found) {
+        Err(error @ Error::Corrupt(_)) if purpose.is_lenient() => {
+            passed_over.times = Some(error);
+            Ok(CommitTimes::lost())
+        }
+        loaded => loaded,
+    }
 }
 
 struct Opening<'a> {
@@ -124,6 +210,7 @@ impl Opening<'_> {
         state: Arc<StateCell>,
         recovery: RecoveryReport,
         lock: Box<dyn LockGuard>,
+        passed_over: PassedOver,
     ) -> Result<Opened> {
         let Environment { vfs, clock, rng, executor } = self.options.environment.clone();
         let dir = self.options.dir.clone();
@@ -171,7 +258,7 @@ impl Opening<'_> {
             garbage: Mutex::new(Vec::new()),
         };
         let maintenance = Arc::new(maintenance);
-        Ok(Opened { maintenance, memory: self.memory, recovery, lock })
+        Ok(Opened { passed_over, maintenance, memory: self.memory, recovery, lock })
     }
 }
 
@@ -191,7 +278,8 @@ impl<'a> Replay<'a> {
         dir: &'a Path,
         version: &'a Version,
         budget: &'a Arc<MemoryBudget>,
-    ) -> Result<Self> {
+        times: CommitTimes,
+    ) -> Self {
         let folder = dir.join(names::SEGMENTS_FOLDER);
         let mut view = View { catalog: Arc::clone(&version.catalog), tables: BTreeMap::new() };
         for schema in version.catalog.tables() {
@@ -208,20 +296,84 @@ impl<'a> Replay<'a> {
             };
             view.tables.insert(schema.id, Arc::new(table));
         }
-        let times = match &version.commit_times {
-            Some(found) => CommitTimes::load(vfs.as_ref(), dir, version.database_id, found)?,
-            None => CommitTimes::new(),
-        };
         let producers = version.producers.iter().map(|one| (one.id.clone(), one.clone())).collect();
-        Ok(Self { version, budget, view, producers, times, dir })
+        Self { version, budget, view, producers, times, dir }
+    }
+
+    /// Replays of every record that can be read what fits, and notes what does not.
+    fn whatever_is_left(
+        &mut self,
+        vfs: &dyn Vfs,
+        folder: &Path,
+        passed_over: &mut PassedOver,
+    ) -> Result<Recovery> {
+        let version = self.version;
+        let (floor, head) = (version.log_floor, version.log_head);
+        let mut records: Vec<LostRecord> = Vec::new();
+        let salvaged =
+            wal::salvage(vfs, folder, version.database_id, floor, head, &mut |path, raw| {
+                let sequence = raw.sequence;
+                if let Some(detail) = self.what_fits(raw)? {
+                    let detail = format!("record {sequence}: {detail}");
+                    records.push(LostRecord { path: path.to_path_buf(), sequence, detail });
+                }
+                Ok(())
+            })?;
+        let mut recovery = salvaged.recovery;
+        // Their files hold what was not kept.
+        recovery.files.retain(|file| records.iter().all(|record| record.path != file.path));
+        passed_over.holes = salvaged.holes;
+        passed_over.records = records;
+        Ok(recovery)
+    }
+
+    /// Puts into the state what of a record fits. What does not, if anything: a lost commit made its table or column.
+    fn what_fits(&mut self, raw: RawRecord<'_>) -> Result<Option<String>> {
+        let mut record = match Record::decode(raw.bytes) {
+            Ok(record) => record,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        let mut lost = Vec::new();
+        let mut catalog = Arc::clone(&self.view.catalog);
+        if raw.sequence > self.version.catalog_sequence {
+            record.catalog.retain(|change| match catalog.apply_system(change) {
+                Ok(next) => {
+                    catalog = Arc::new(next);
+                    true
+                }
+                Err(error) => {
+                    lost.push(format!("a change of tables that does not fit: {error}"));
+                    false
+                }
+            });
+            if let Some(change) = commit::imports_table(&catalog, &record.rows) {
+                catalog = Arc::new(catalog.apply_system(&change)?);
+                record.catalog.push(change);
+            }
+        }
+        record.rows.retain(|rows| match misfit(&catalog, rows) {
+            None => true,
+            Some(detail) => {
+                lost.push(format!("{} rows of {detail}", rows.row_count()));
+                false
+            }
+        });
+        self.put(raw, record)?;
+        Ok((!lost.is_empty()).then(|| lost.join(", ")))
     }
 
     fn record(&mut self, raw: RawRecord<'_>) -> Result<()> {
+        let record = Record::decode(raw.bytes).map_err(|error| {
+            let detail = format!("record {}: {error}", raw.sequence);
+            Error::corrupt(commit::log_folder(self.dir), raw.offset, "log record", detail)
+        })?;
+        self.put(raw, record)
+    }
+
+    fn put(&mut self, raw: RawRecord<'_>, mut record: Record) -> Result<()> {
         let corrupt = |detail: String| {
             Error::corrupt(commit::log_folder(self.dir), raw.offset, "log record", detail)
         };
-        let mut record = Record::decode(raw.bytes)
-            .map_err(|error| corrupt(format!("record {}: {error}", raw.sequence)))?;
         self.times.push(raw.sequence, raw.commit_time_ns);
         if raw.sequence <= self.version.catalog_sequence {
             // Schema, deletions and producers up to there are in the manifest.

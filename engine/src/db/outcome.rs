@@ -162,3 +162,73 @@ pub struct Vitals {
     /// caught up, commits have the last commit's time.
     pub clock_behind_ns: i64,
 }
+
+/// What is out of reach after a repair, and in the file that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The table; none where any table may be concerned.
+    pub table: Option<String>,
+    /// The times between which rows may be missing.
+    pub range: TimeRange,
+    /// How many rows are; none where that cannot be told.
+    pub row_count: Option<u64>,
+    /// The first and the last commit that may lack rows, deletions or changes of tables, both inclusive; the last is `Sequence::MAX` where
+    /// it cannot be told.
+    pub commits: (Sequence, Sequence),
+    /// Whether the table's rows replace each other, so that rows which the lost ones had replaced show again.
+    pub shows_replaced: bool,
+}
+
+/// What a repair does about a damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepairAction {
+    /// It is moved to `quarantine/`.
+    SetAside {
+        /// The name there.
+        name: String,
+        /// Rows that are read out of it and kept; none for files that hold no rows of their own.
+        kept_rows: Option<u64>,
+    },
+    /// It is missing, and the database lets go of it.
+    LetGo,
+    /// Nothing.
+    Left {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One step of a repair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairStep {
+    /// The file, where it is found.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub found: String,
+    /// What is done.
+    pub action: RepairAction,
+    /// What is lost; none where nothing is.
+    pub loss: Option<Loss>,
+}
+
+/// What a repair did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RepairReport {
+    /// The steps, in order.
+    pub steps: Vec<RepairStep>,
+}
+
+impl RepairReport {
+    /// Steps that lose something.
+    #[must_use]
+    pub fn loss_count(&self) -> usize {
+        self.steps.iter().filter(|step| step.loss.is_some()).count()
+    }
+
+    /// Damage that stays.
+    #[must_use]
+    pub fn left_count(&self) -> usize {
+        let is_left = |step: &&RepairStep| matches!(step.action, RepairAction::Left { .. });
+        self.steps.iter().filter(is_left).count()
+    }
+}

@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod memory;
 mod opening;
+mod repair;
 
 use std::sync::Arc;
 

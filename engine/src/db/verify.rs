@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::maintain::Maintenance;
+use super::options::Options;
 use super::outcome::{DamagedPart, VerifyReport};
 use crate::catalog::Catalog;
 use crate::commit::log_folder;
 use crate::error::{Error, Result};
 use crate::format::names;
 use crate::manifest::{CommitTimes, Manifest, Version};
-use crate::model::{ColumnId, TimeRange};
+use crate::model::{ColumnId, Sequence, TimeRange};
 use crate::segment::{self, BlockId};
 use crate::vfs::OpenMode;
-use crate::wal::{self, Record};
+use crate::wal::{self, LogHole, Record};
 
 pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
@@ -29,6 +30,49 @@ pub(super) fn verify(maintenance: &Arc<Maintenance>) -> Result<VerifyReport> {
     let (version, view) = maintenance.present();
     verify_segments(maintenance, &version, &view.catalog, &mut report);
     Ok(report)
+}
+
+/// What can be told of a database that `failure` keeps from being opened.
+///
+/// # Errors
+/// `failure`, where it is none of damage.
+pub(super) fn unopened(options: &Options, failure: Error) -> Result<VerifyReport> {
+    if !matches!(failure, Error::Corrupt(_)) {
+        return Err(failure);
+    }
+    let vfs = &options.environment.vfs;
+    let mut report = VerifyReport::default();
+    let found = &mut report.damage;
+    report.file_count = Manifest::verify(vfs, &options.dir, &mut |error| found.push(part(&error)))?;
+    let first = part(&failure);
+    if found.iter().all(|known| known.path != first.path) {
+        found.push(first);
+    }
+    for one in found {
+        one.range = Some(TimeRange::ALL);
+        one.detail.push_str(
+            "; nothing of the database can be read without it, and the rest was not looked at",
+        );
+    }
+    Ok(report)
+}
+
+/// What is wrong with bytes of the log, and which commits were in them.
+pub(super) fn hole_text(hole: &LogHole) -> String {
+    let mut text = match hole.bytes.is_empty() {
+        true => hole.detail.clone(),
+        false => format!("bytes {} to {}: {}", hole.bytes.start, hole.bytes.end, hole.detail),
+    };
+    match hole.lost(Sequence::ZERO) {
+        None => text.push_str("; no commit was in them"),
+        Some((first, Sequence::MAX)) => {
+            text.push_str(&format!("; commits from {first} on were in them, of any table"));
+        }
+        Some((first, last)) => {
+            text.push_str(&format!("; commits {first} to {last} were in them, of any table"));
+        }
+    }
+    text
 }
 
 fn part(error: &Error) -> DamagedPart {
@@ -61,7 +105,8 @@ fn verify_manifest(maintenance: &Maintenance, report: &mut VerifyReport) -> Resu
     let version = maintenance.manifest.version();
     if let Some(times) = &version.commit_times {
         let loaded = CommitTimes::load(vfs.as_ref(), &maintenance.dir, version.database_id, times);
-        report.damage.extend(loaded.err().map(|error| part(&error)));
+        let found = loaded.err().map(|error| part(&error));
+        report.damage.extend(found.filter(|found| !report.damage.contains(found)));
     }
     let folder = maintenance.dir.join(names::MANIFEST_FOLDER);
     for name in vfs.list(&folder)? {
@@ -97,7 +142,7 @@ fn verify_log(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()
         },
     )?;
     report.damage.extend(undecodable);
-    report.damage.extend(recovered.damage.as_ref().map(part));
+    report.damage.extend(log_damage(maintenance, &version, recovered.damage.as_ref())?);
     let found = recovered.last.unwrap_or_default();
     if recovered.damage.is_none() && durable > version.catalog_sequence && durable > found {
         // Without a witness a damaged last group looks like a torn tail; this process knows better.
@@ -110,6 +155,36 @@ fn verify_log(maintenance: &Maintenance, report: &mut VerifyReport) -> Result<()
         count_file(maintenance, &path, report);
     }
     Ok(())
+}
+
+/// Each damaged part of the log, where reading it stopped at `first`.
+fn log_damage(
+    maintenance: &Maintenance,
+    version: &Version,
+    first: Option<&Error>,
+) -> Result<Vec<DamagedPart>> {
+    let Some(first) = first else { return Ok(Vec::new()) };
+    let vfs = maintenance.target.vfs.as_ref();
+    let (floor, head) = (version.log_floor, version.log_head);
+    let folder = log_folder(&maintenance.dir);
+    let read = wal::salvage(vfs, &folder, version.database_id, floor, head, &mut |_, _| Ok(()));
+    let holes = match read {
+        Err(Error::Corrupt(_)) => Vec::new(),
+        read => read?.holes,
+    };
+    let mut parts: Vec<DamagedPart> = holes
+        .iter()
+        .map(|hole| DamagedPart {
+            offset: Some(hole.bytes.start),
+            range: Some(TimeRange::ALL),
+            ..DamagedPart::of_file(hole.path.clone(), hole_text(hole))
+        })
+        .collect();
+    let told = part(first);
+    if parts.iter().all(|known| known.path != told.path) {
+        parts.push(told);
+    }
+    Ok(parts)
 }
 
 fn verify_segments(
@@ -147,9 +222,20 @@ fn verify_segments(
                     row_group: damage.group,
                     page: damage.page,
                     series: damage.series,
-                    detail: format!("{} at byte {}: {}", damage.what, damage.offset, damage.detail),
+                    detail: format!(
+                        "{} at byte {}: {}{}",
+                        damage.what,
+                        damage.offset,
+                        damage.detail,
+                        extent_text(damage.is_whole, info.row_count)
+                    ),
                 });
             },
         );
     }
+}
+
+/// How much of a segment damage concerns, where that is all of it.
+fn extent_text(is_whole: bool, row_count: u64) -> String {
+    if is_whole { format!("; it has {row_count} rows") } else { String::new() }
 }

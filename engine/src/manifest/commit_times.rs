@@ -61,6 +61,17 @@ impl CommitTimes {
         Self::default()
     }
 
+    /// Of a database whose commit times were lost: every moment before the first that is pushed lies before what is kept.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self { forgotten: true, ..Self::default() }
+    }
+
+    /// Notes that commits up to `sequence` were made at moments that nobody knows any more.
+    pub fn pass(&mut self, sequence: Sequence) {
+        self.last_sequence = self.last_sequence.max(sequence);
+    }
+
     /// Notes that `sequence` was committed at `time_ns`, nanoseconds since the Unix epoch. Push every batch in sequence order;
     /// a sequence that is not above the last is ignored, so the log may be replayed over what was loaded. Time never goes
     /// back: a time before the last entry's counts as that one's.

@@ -215,6 +215,35 @@ impl Manifest {
         Ok(next)
     }
 
+    /// Whether the present state was read from the file at `path`: the newest sound checkpoint, or an edit after it.
+    #[must_use]
+    pub fn rests_on(&self, path: &Path) -> bool {
+        let checkpoint = self.writer.lock().checkpoint;
+        let last = self.version().number;
+        path == folder::path(&self.folder, Kind::Checkpoint, checkpoint)
+            || (checkpoint + 1..=last)
+                .any(|number| path == folder::path(&self.folder, Kind::Edit, number))
+    }
+
+    /// Writes a checkpoint of the present state, behind an edit where there is one of this number. Files before the checkpoint that was the
+    /// newest sound one are not needed any more, and are collected.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn checkpoint(&self) -> Result<()> {
+        if self.version().number == self.writer.lock().checkpoint {
+            self.commit(&[])?;
+        }
+        let mut writer = self.writer.lock();
+        let version = self.version();
+        if version.number > writer.checkpoint {
+            self.write_checkpoint(&writer, &version)?;
+            writer.checkpoint = version.number;
+            writer.collector.sound(version.number);
+        }
+        writer.collector.run(self.vfs.as_ref(), &self.folder)
+    }
+
     fn header(&self, kind: Kind, version: &Version, epoch: u64, previous: Hash) -> Header {
         let file_id = FileId(self.rng.next_u128());
         let (database_id, number) = (version.database_id, version.number);

@@ -18,6 +18,7 @@ mod parts;
 mod pick;
 mod read;
 mod reader;
+mod salvage;
 mod source;
 mod tag_index;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use group::BlockId;
 pub use info::SegmentInfo;
 pub use pick::SeriesBlock;
 pub use reader::SegmentReader;
+pub use salvage::LostRows;
 pub use verify::{Damage, verify};
 pub use writer::{SegmentSpec, SegmentWriter};
 pub use zone::{Stats, Zone, ZoneValues};

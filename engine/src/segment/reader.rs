@@ -57,9 +57,33 @@ impl SegmentReader {
         database_id: u128,
         info: &SegmentInfo,
     ) -> Result<Arc<Self>> {
+        Self::open_as(vfs, folder, database_id, info, true)
+    }
+
+    /// The same for a segment that is damaged: a header or summary that is not the manifest's, and bytes behind the end, are passed over.
+    /// Seals are bound to the file, so nothing of another one passes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_damaged(
+        vfs: &dyn Vfs,
+        folder: &Path,
+        database_id: u128,
+        info: &SegmentInfo,
+    ) -> Result<Arc<Self>> {
+        Self::open_as(vfs, folder, database_id, info, false)
+    }
+
+    fn open_as(
+        vfs: &dyn Vfs,
+        folder: &Path,
+        database_id: u128,
+        info: &SegmentInfo,
+        is_strict: bool,
+    ) -> Result<Arc<Self>> {
         let path = folder.join(names::segment_file(info.file_id));
-        let file = open_file(vfs, &path, info.len_bytes)?;
-        check_header(file.as_ref(), &path, database_id, info)?;
+        let file = open_file(vfs, &path, info.len_bytes, is_strict)?;
+        pass_over(check_header(file.as_ref(), &path, database_id, info), is_strict)?;
         let tail_len = TAIL_BYTES.min(info.len_bytes);
         let tail_start = info.len_bytes - tail_len;
         let tail_len = usize::try_from(tail_len).unwrap_or_default();
@@ -70,7 +94,7 @@ impl SegmentReader {
         let footer_at = decode_trailer(&trailer, trailer_at, info.file_id, &path)?;
         let footer = source.read(footer_at, "segment footer")?;
         let footer = Footer::decode(&footer, footer_at.offset, &path)?;
-        check_summary(&source, &footer, info)?;
+        pass_over(check_summary(&source, &footer, info), is_strict)?;
         let (tag_count, columns) = read_schema(&source, &footer)?;
         let entries = read_directory(&source, &footer, info.row_count)?;
         source.drop_tail();
@@ -291,8 +315,16 @@ impl std::fmt::Debug for SegmentReader {
     }
 }
 
-/// Opens the file and tells missing, empty, truncated and overlong ones apart.
-fn open_file(vfs: &dyn Vfs, path: &Path, expected: u64) -> Result<Arc<dyn File>> {
+/// What a check found, but for damage where that is to be passed over.
+fn pass_over(checked: Result<()>, is_strict: bool) -> Result<()> {
+    match checked {
+        Err(Error::Corrupt(_)) if !is_strict => Ok(()),
+        other => other,
+    }
+}
+
+/// Opens the file and tells missing, empty, truncated and overlong ones apart; an overlong one is refused where `is_strict`.
+fn open_file(vfs: &dyn Vfs, path: &Path, expected: u64, is_strict: bool) -> Result<Arc<dyn File>> {
     let bad = |detail: String| Err(Error::corrupt(path, 0, "segment", detail));
     let file = match vfs.open(path, OpenMode::Read) {
         Err(error) if error.is_not_found() => return bad("the file is missing".into()),
@@ -305,7 +337,7 @@ fn open_file(vfs: &dyn Vfs, path: &Path, expected: u64) -> Result<Arc<dyn File>>
     if found < expected {
         return bad(format!("the file is truncated: {found} of {expected} bytes"));
     }
-    if found > expected {
+    if found > expected && is_strict {
         return bad(format!("the file is too long: {found} bytes, expected {expected}"));
     }
     if expected < (HEADER_BYTES + TRAILER_BYTES) as u64 {

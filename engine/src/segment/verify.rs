@@ -42,6 +42,8 @@ pub struct Damage {
     pub series: Option<(SeriesKey, SeriesKey)>,
     /// The least and the greatest time of the rows that are concerned, where it can be told.
     pub times: Option<(i64, i64)>,
+    /// Whether the segment cannot be opened, so that all of its rows are concerned.
+    pub is_whole: bool,
 }
 
 /// Opens the segment `info` and checks every byte of it: the hash of the whole file, every seal, every page, zone maps, order,
@@ -58,7 +60,7 @@ pub fn verify(
         Err(error) => {
             let path = folder.join(crate::format::names::segment_file(info.file_id));
             let times = Some((info.min_time, info.max_time));
-            report(Damage { times, ..damage(&path, &error) });
+            report(Damage { times, is_whole: true, ..damage(&path, &error) });
         }
     }
 }
@@ -71,7 +73,8 @@ fn damage(path: &Path, error: &Error) -> Damage {
     };
     let path = path.to_path_buf();
     let (group, page, block, series, times) = (None, None, None, None, None);
-    Damage { path, offset, what, detail, group, page, block, series, times }
+    let is_whole = false;
+    Damage { path, offset, what, detail, group, page, block, series, times, is_whole }
 }
 
 impl SegmentReader {

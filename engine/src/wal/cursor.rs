@@ -85,7 +85,7 @@ impl LogCursor {
         loop {
             let offset = self.offset;
             let (header, checksum) =
-                match self.log.group_header(&mut self.window, offset, self.previous)? {
+                match self.log.group_header(&mut self.window, offset, Some(self.previous))? {
                     Ok(found) => found,
                     Err(detail) => return Ok(CursorStep::Nothing(detail)),
                 };

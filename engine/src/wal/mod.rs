@@ -8,6 +8,7 @@ mod group;
 mod reader;
 mod record;
 mod recovery;
+mod salvage;
 mod writer;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, group_bytes};
 pub use reader::{LogEnd, LogFile, LogScan, RawRecord};
 pub use record::Record;
 pub use recovery::{KnownLogFile, Recovery, TornTail, list, recover};
+pub use salvage::{LogHole, Salvaged, salvage};
 pub use writer::{Group, LogWriter, Preparation};

@@ -112,6 +112,24 @@ impl LogFile {
         Ok(Some(Self { path: path.to_path_buf(), header, checksum, len_bytes }))
     }
 
+    /// The file as its name and length alone tell, for whoever reads groups behind a damaged header.
+    pub(super) fn by_name(
+        path: &Path,
+        number: u64,
+        file_id: FileId,
+        database_id: u128,
+        len_bytes: u64,
+    ) -> Self {
+        let (incarnation, previous) = (0, None);
+        let header = FileHeader { number, file_id, database_id, incarnation, previous };
+        Self { path: path.to_path_buf(), header, checksum: 0, len_bytes }
+    }
+
+    /// Bytes of the file.
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
     /// Hands every record to `visit`, in order. `known_end` is what the next file says of this one's end.
     ///
     /// # Errors
@@ -137,7 +155,7 @@ impl LogFile {
         let mut previous = self.checksum;
         while known_end.is_none_or(|end| scan.end_bytes < end) {
             let offset = scan.end_bytes;
-            let group = match self.group(&mut window, offset, previous)? {
+            let group = match self.group(&mut window, offset, Some(previous))? {
                 Ok(group) => group,
                 Err(detail) => {
                     scan.end = self.end_at(&mut window, offset, known_end, detail)?;
@@ -165,12 +183,12 @@ impl LogFile {
         Ok(scan)
     }
 
-    /// The whole and unharmed group at `offset`, or what is wrong there.
-    fn group(
+    /// The whole and unharmed group at `offset`, or what is wrong there. Without `previous`, whatever group stood before it.
+    pub(super) fn group(
         &self,
         window: &mut Window,
         offset: u64,
-        previous: u32,
+        previous: Option<u32>,
     ) -> Result<std::result::Result<(GroupHeader, u32), String>> {
         let (header, checksum) = match self.group_header(window, offset, previous)? {
             Ok(found) => found,
@@ -185,14 +203,14 @@ impl LogFile {
         &self,
         window: &mut Window,
         offset: u64,
-        previous: u32,
+        previous: Option<u32>,
     ) -> Result<std::result::Result<(GroupHeader, u32), String>> {
         let bytes = window.bytes(offset, GROUP_HEADER_BYTES)?;
         let Some((header, checksum)) = GroupHeader::decode(bytes, self.header.file_id, offset)
         else {
             return Ok(Err("no group header is there".into()));
         };
-        if header.previous != previous {
+        if previous.is_some_and(|previous| header.previous != previous) {
             return Ok(Err("the group there does not follow the one before it".into()));
         }
         if header.uses_reserved {
@@ -228,7 +246,8 @@ impl LogFile {
         self.checksum
     }
 
-    fn records(
+    /// Hands the records of a group to `visit`.
+    pub(super) fn records(
         &self,
         header: &GroupHeader,
         payload: &[u8],
@@ -310,7 +329,7 @@ pub(super) struct Window {
 impl Window {
     const BYTES: usize = 1 << 20;
 
-    fn new(file: Arc<dyn File>, len_bytes: u64) -> Self {
+    pub(super) fn new(file: Arc<dyn File>, len_bytes: u64) -> Self {
         Self { file, len_bytes, start: 0, buffer: Vec::new(), chunk_bytes: Self::BYTES }
     }
 
@@ -320,7 +339,7 @@ impl Window {
     }
 
     /// Up to `len` bytes at `offset`: fewer at the end of the file.
-    fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
+    pub(super) fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = len.min(left);
         let held =
@@ -336,7 +355,8 @@ impl Window {
         Ok(rest.get(..len).unwrap_or(rest))
     }
 
-    fn is_zero_from(&mut self, mut offset: u64) -> Result<bool> {
+    /// Whether there is nothing but zeros from `offset` on.
+    pub(super) fn is_zero_from(&mut self, mut offset: u64) -> Result<bool> {
         while offset < self.len_bytes {
             let bytes = self.bytes(offset, Self::BYTES)?;
             if bytes.iter().any(|byte| *byte != 0) {

@@ -141,7 +141,12 @@ fn prefix(
 }
 
 /// A file gets records only after the manifest names it: records behind the head show that manifest edits are missing.
-fn check_strays(vfs: &dyn Vfs, strays: &[PathBuf], database_id: u128, head: u64) -> Result<()> {
+pub(super) fn check_strays(
+    vfs: &dyn Vfs,
+    strays: &[PathBuf],
+    database_id: u128,
+    head: u64,
+) -> Result<()> {
     for path in strays {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some((number, file_id)) = names::parse_log_file(name).filter(|(n, _)| *n > head) else {

@@ -76,7 +76,9 @@ pub enum CtlError {
     #[error("{0}")]
     Corrupt(String),
     /// Verification found damage, which was printed.
-    #[error("{0} damaged part(s) found; restore the named files from a backup")]
+    #[error(
+        "{0} damaged part(s) found; restore the named files from a backup, or keep what can be read: `chronolith verify --repair --dry-run`"
+    )]
     Damaged(usize),
     /// The log is damaged in the middle, so that a result lacks rows; it was given as far as it goes.
     #[error(

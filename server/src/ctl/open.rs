@@ -26,8 +26,17 @@ impl DataArg {
         Self { data: data.to_path_buf(), memory: None }
     }
 
-    fn options(&self) -> Options {
+    /// How the database is opened.
+    pub(super) fn options(&self) -> Options {
         Options { memory_bytes: self.memory, ..Options::new(&self.data) }
+    }
+
+    /// Refuses a directory in which nothing is.
+    ///
+    /// # Errors
+    /// `NotFound`; `NotADatabase` for a file.
+    pub(super) fn require(&self) -> CtlResult<()> {
+        require(&self.data)
     }
 }
 

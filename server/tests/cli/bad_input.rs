@@ -225,6 +225,29 @@ fn a_damaged_segment_is_named() {
     // What cannot be exported whole does not appear.
     place.words("export --table t -o out.csv").fails(5, &[name]);
     assert!(!place.path("out.csv").exists());
+    let ran = place.words("verify --format json").fails(5, &["damaged part(s) found"]);
+    let found: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let part = found["damage"].as_array().unwrap().iter().find(|part| part["page"].is_u64());
+    let part = part.unwrap();
+    assert_eq!((part["table"].as_str(), part["row_group"].as_u64()), (Some("t"), Some(0)));
+    assert!(part["column"].is_string() && part["times"]["from"].is_string(), "{part}");
+
+    place.words("verify --dry-run").code_is(2);
+    let plan = place.words("verify --repair --dry-run").fails(5, &["nothing was changed"]);
+    assert!(plan.out.contains("move it to quarantine/"), "{}", plan.out);
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes);
+    let done = place.words("verify --repair").fails(5, &["repaired, with losses in 1 file(s)"]);
+    assert!(done.out.contains("lost: 4096 rows of table t, times from 1970-"), "{}", done.out);
+    assert!(
+        done.out.contains("keep its 45904 rows that can be read in a new segment"),
+        "{}",
+        done.out
+    );
+    let aside = place.db().join("quarantine").join(name);
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes);
+    assert!(place.words("verify").ok().contains("no damage"));
+    assert_eq!(place.words("export --table t").ok().lines().count(), 1 + 45_904);
+    assert!(place.words("verify --repair").ok().contains("nothing to repair"));
 }
 
 #[test]
@@ -272,6 +295,13 @@ fn rows_behind_a_damaged_part_of_the_log_are_missed_aloud() {
             assert!(ran.err.contains(part), "{line}: {}", ran.err);
         }
     }
+    let ran = place.words("verify").fails(5, &["1 damaged part(s) found"]);
+    assert!(ran.out.contains(".log, all times: bytes "), "{}", ran.out);
+    let ran = place.words("verify --repair").fails(5, &["repaired, with losses in 1 file(s)"]);
+    assert!(ran.out.contains("lost: what these commits wrote"), "{}", ran.out);
+    let out = place.export();
+    assert!(out.contains("row-that-stays") && out.contains("row-behind"), "{out}");
+    assert_eq!(out.lines().count(), 3, "{out}");
 }
 
 fn largest_file(dir: &std::path::Path) -> std::path::PathBuf {

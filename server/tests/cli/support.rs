@@ -27,6 +27,12 @@ impl Ran {
         self.out
     }
 
+    /// Ended with `code`.
+    #[track_caller]
+    pub(crate) fn code_is(self, code: i32) {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+    }
+
     /// Failed with `code`, and says each of `parts` on standard error.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, parts: &[&str]) -> Self {

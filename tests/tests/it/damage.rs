@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chronolith_tests::blocks::{Blocks, coverage, flip_all, pieces, swap_all};
 use chronolith_tests::dice::{Dice, number, seed_or};
 use chronolith_tests::golden::{Golden, is_segment};
+use chronolith_tests::lengths::{self, Lengths};
 use chronolith_tests::wreck::{Damage, Wrecks, each_piece, judge, random};
 
 /// Pieces of random damage to the whole database.
@@ -106,18 +107,28 @@ fn damage_is_told_or_makes_no_difference() {
 }
 
 #[test]
-fn every_length_of_the_small_files_is_told_or_makes_no_difference() {
+fn a_cut_file_is_told_or_makes_no_difference() {
     let golden = Golden::new(seed_or(1));
     let mut wrecks = Wrecks::default();
-    let step = if number("CHRONOLITH_DAMAGE_MINUTES").is_some() { 1 } else { 97 };
     for path in golden.paths() {
         let len = golden.disk.read_raw(&path).unwrap().len() as u64;
-        let step = if is_segment(&path) { len / 12 + 1 } else { (len / 40).max(step) };
-        let step = if number("CHRONOLITH_DAMAGE_MINUTES").is_some() { 1 } else { step };
+        let step = if is_segment(&path) { len / 12 + 1 } else { (len / 40).max(97) };
+        let step = if number("CHRONOLITH_DAMAGE_MINUTES").is_some() { len / 500 + 1 } else { step };
         for cut in (0..len).step_by(step as usize) {
             judge(&golden, &path, &Damage::Truncate(cut), &mut wrecks).unwrap();
         }
     }
     println!("{wrecks:?}");
     assert!(wrecks.total() > 100 && wrecks.torn > 0, "{wrecks:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how many a second is real time")]
+fn every_length_of_every_file_is_refused_or_makes_no_difference() {
+    let (golden, mut tried) = (Golden::new(seed_or(1)), Lengths::default());
+    let step = if number("CHRONOLITH_DAMAGE_MINUTES").is_some() { 1 } else { 1_009 };
+    let start = std::time::Instant::now();
+    lengths::each(&golden, step, &mut tried).unwrap();
+    println!("{} in {:.1} s: {tried:?}", tried.total(), start.elapsed().as_secs_f64());
+    assert!(tried.segments > 0 && tried.logs > 0 && tried.unneeded > 0, "{tried:?}");
 }

@@ -13,3 +13,4 @@ mod crash;
 mod damage;
 mod fault;
 mod model;
+mod repair;
