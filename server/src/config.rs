@@ -30,6 +30,8 @@ pub struct Layer {
     pub insecure: Option<bool>,
     /// The database's memory: a count of bytes, or text with KiB, MiB, GiB.
     pub memory: Option<Size>,
+    /// Bytes of one request.
+    pub request: Option<Size>,
     /// Bytes of requests that are taken in at a time, over all connections.
     pub requests_in_flight: Option<Size>,
     /// Calls at a time on one connection.
@@ -82,12 +84,13 @@ impl From<OnPressureText> for OnPressure {
 }
 
 /// The keys of [`Layer`], as the environment knows them; a key of a table stands behind its name and a dot.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "data",
     "grpc",
     "http",
     "insecure",
     "memory",
+    "request",
     "requests_in_flight",
     "streams_per_connection",
     "window_requests",
@@ -243,6 +246,7 @@ impl Layer {
             http: self.http.or(lower.http),
             insecure: self.insecure.or(lower.insecure),
             memory: self.memory.or(lower.memory),
+            request: self.request.or(lower.request),
             requests_in_flight: self.requests_in_flight.or(lower.requests_in_flight),
             streams_per_connection: self.streams_per_connection.or(lower.streams_per_connection),
             window_requests: self.window_requests.or(lower.window_requests),
@@ -281,6 +285,8 @@ pub struct Config {
 /// What bounds requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of one request, at most `MESSAGE_BYTES_MAX`.
+    pub request_bytes: usize,
     /// Bytes of requests that are taken in at a time, over all connections. Decoding may hold a few times as much.
     pub requests_in_flight_bytes: usize,
     /// Calls at a time on one connection.
@@ -308,6 +314,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            request_bytes: MESSAGE_BYTES_MAX,
             requests_in_flight_bytes: 256 << 20,
             streams_per_connection_count: 256,
             window_count: 64,
@@ -350,6 +357,7 @@ impl Config {
             |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
         let bytes = |given: Option<Size>, default: usize| given.map_or(default, |size| size.0);
         let limits = Limits {
+            request_bytes: bytes(layer.request, default.request_bytes),
             requests_in_flight_bytes: bytes(
                 layer.requests_in_flight,
                 default.requests_in_flight_bytes,
@@ -385,12 +393,21 @@ impl Config {
 /// The least memory that a database is given: below it batches would not fit.
 pub const MEMORY_BYTES_MIN: usize = 64 << 20;
 
+/// The least that one request may be limited to: a text and what stands around it fit.
+pub const REQUEST_BYTES_MIN: usize = 2 << 20;
+
 impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
-        if self.requests_in_flight_bytes < MESSAGE_BYTES_MAX {
+        if !(REQUEST_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&self.request_bytes) {
             return Err(ConfigError::Invalid(format!(
-                "requests_in_flight is {} bytes: less than one request may have ({MESSAGE_BYTES_MAX} bytes)",
-                self.requests_in_flight_bytes
+                "request is {} bytes: it must be from {REQUEST_BYTES_MIN} to {MESSAGE_BYTES_MAX}",
+                self.request_bytes
+            )));
+        }
+        if self.requests_in_flight_bytes < self.request_bytes {
+            return Err(ConfigError::Invalid(format!(
+                "requests_in_flight is {} bytes: less than one request may have ({} bytes)",
+                self.requests_in_flight_bytes, self.request_bytes
             )));
         }
         let counts = [
@@ -508,5 +525,16 @@ mod tests {
         let zero = Layer { data: Some("d".into()), queries: Some(0), ..Layer::default() };
         assert!(Config::new(zero).unwrap_err().to_string().contains("queries is 0"));
         assert!(Config::new(Layer::default()).unwrap_err().to_string().contains("--data"));
+        let sized = |request, in_flight| Layer {
+            data: Some("d".into()),
+            request: Some(Size(request)),
+            requests_in_flight: Some(Size(in_flight)),
+            ..Layer::default()
+        };
+        assert!(Config::new(sized(2 << 20, 2 << 20)).is_ok());
+        let text = |layer| Config::new(layer).unwrap_err().to_string();
+        assert!(text(sized(4 << 20, 3 << 20)).starts_with("requests_in_flight is 3145728"));
+        assert!(text(sized(1 << 20, 3 << 20)).starts_with("request is 1048576"));
+        assert!(text(sized(65 << 20, 99 << 20)).starts_with("request is 68157440"));
     }
 }

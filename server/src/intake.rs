@@ -19,6 +19,8 @@ use crate::{meters, status};
 
 /// Bytes of one permit: a semaphore counts no bytes by the gigabyte.
 const UNIT_BYTES: usize = 1 << 10;
+/// Bytes in front of each message: a flag and its length.
+const PREFIX_BYTES: usize = 5;
 /// For how long a body waits for room.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -88,9 +90,10 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Room for `bytes`.
+    /// Room for `bytes`, and for what stands in front of a message of so many.
     pub(crate) fn new(bytes: usize) -> Self {
-        let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let units =
+            bytes.saturating_add(PREFIX_BYTES).div_ceil(UNIT_BYTES).min(Semaphore::MAX_PERMITS);
         Self { room: Arc::new(Semaphore::new(units)) }
     }
 }

@@ -155,10 +155,10 @@ async fn serve_grpc(
         .layer(Intake::new(limits.requests_in_flight_bytes))
         .add_service(health)
         .add_service(reflection)
-        .add_service(sized!(WriteServiceServer::new(Write::new(of(shared)))))
-        .add_service(sized!(QueryServiceServer::new(Query::new(of(shared)))))
-        .add_service(sized!(AdminServiceServer::new(Admin::new(of(shared)))))
-        .add_service(sized!(LogServiceServer::new(Log::new(of(shared)))));
+        .add_service(sized!(limits, WriteServiceServer::new(Write::new(of(shared)))))
+        .add_service(sized!(limits, QueryServiceServer::new(Query::new(of(shared)))))
+        .add_service(sized!(limits, AdminServiceServer::new(Admin::new(of(shared)))))
+        .add_service(sized!(limits, LogServiceServer::new(Log::new(of(shared)))));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let draining = shutdown.clone();
     let begun = async move {
@@ -179,11 +179,11 @@ async fn serve_grpc(
     }
 }
 
-/// A service with the limit of messages.
+/// A service with the limits of messages: of requests, of answers.
 macro_rules! sized {
-    ($service:expr) => {
+    ($limits:expr, $service:expr) => {
         $service
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size($limits.request_bytes)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     };
 }

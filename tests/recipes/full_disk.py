@@ -15,6 +15,8 @@ import random
 import subprocess
 import sys
 
+from loop_disk import Disk
+
 DISK_BYTES = 48 << 20
 # Less than the rows take as segments.
 ROOM_BYTES = 5 << 20
@@ -28,25 +30,6 @@ def run(*command, ok=(0,)):
     return done
 
 
-def mount(workdir, kind):
-    place = os.path.join(workdir, "disk")
-    os.makedirs(place, exist_ok=True)
-    if kind == "tmpfs":
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", place],
-                                 capture_output=True, text=True)
-    else:
-        image = os.path.join(workdir, "disk.img")
-        with open(image, "wb") as file:
-            file.truncate(DISK_BYTES)
-        # Without blocks that only root may use: the import may run as root.
-        run("mkfs.ext4", "-q", "-F", "-m", "0", image)
-        mounted = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        print(f"SKIPPED, NOTHING WAS TESTED: cannot mount {kind}: {mounted.stderr.strip()}")
-        sys.exit(0)
-    return place
-
-
 def write_rows(path):
     chance = random.Random(7)
     with open(path, "w", newline="") as file:
@@ -56,30 +39,25 @@ def write_rows(path):
             out.writerow([1_700_000_000 + at, "A", chance.random()])
 
 
-def free(place):
-    disk = os.statvfs(place)
-    return disk.f_bavail * disk.f_frsize
-
-
 def prices(program, data, target):
     run(program, "export", "--data", data, "--table", "ticks", "-o", target)
     with open(target, newline="") as file:
         return [float(row["price"]) for row in csv.DictReader(file)]
 
 
-def steps(program, workdir, place):
+def steps(program, workdir, disk):
+    place, free = disk.place, disk.free_bytes
     rows, export = os.path.join(workdir, "rows.csv"), os.path.join(workdir, "export.csv")
     data, other = os.path.join(place, "db"), os.path.join(place, "other")
     write_rows(rows)
     with open(rows, newline="") as file:
         sent = [float(row["price"]) for row in csv.DictReader(file)]
-    with open(other, "wb") as file:
-        file.write(os.urandom(free(place) - ROOM_BYTES))
+    disk.fill("other", ROOM_BYTES)
     load = [program, "import", "--data", data, "--table", "ticks", "--time", "time:s", "--tags", "symbol",
             "--merge", "append", rows]
     full = run(*load, ok=(6,))
     text = full.stderr.strip()
-    print(f"refused: {text.splitlines()[-1]}\n{free(place)} bytes are free")
+    print(f"refused: {text.splitlines()[-1]}\n{free()} bytes are free")
     if "disk" not in text or "free" not in text:
         sys.exit("the message does not say that the disk is full")
     print(f"the reserve has {os.path.getsize(os.path.join(data, 'RESERVE'))} bytes")
@@ -91,7 +69,7 @@ def steps(program, workdir, place):
     again = run(*load, ok=(6,))
     print(f"refused again: {again.stderr.strip().splitlines()[-1]}")
     done = run(program, "compact", "--data", data, ok=(0, 6))
-    print(f"compact on the full disk: exit {done.returncode}; {free(place)} bytes are free")
+    print(f"compact on the full disk: exit {done.returncode}; {free()} bytes are free")
     run(program, "verify", "--data", data)
     more = prices(program, data, export)
     if more != sent[:len(more)] or len(more) < len(kept):
@@ -102,17 +80,11 @@ def steps(program, workdir, place):
     run(program, "verify", "--data", data)
     if prices(program, data, export) != sent:
         sys.exit("the rows are not those that were sent")
-    print(f"all {len(sent)} rows are there after room was made; {free(place)} bytes are free")
+    print(f"all {len(sent)} rows are there after room was made; {free()} bytes are free")
     print(f"the reserve has {os.path.getsize(os.path.join(data, 'RESERVE'))} bytes")
     # Somebody else takes the disk to its last byte: deleting and dropping go on.
-    with open(other, "wb") as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
-        except OSError:
-            pass
-    print(f"{free(place)} bytes are free")
+    disk.fill("other")
+    print(f"{free()} bytes are free")
     run(program, "delete", "--data", data, "--table", "ticks", "--from", "2023-11-20T00:00:00Z")
     kept = prices(program, data, export)
     if kept != sent[:len(kept)] or len(kept) == len(sent):
@@ -121,22 +93,19 @@ def steps(program, workdir, place):
     run(program, "drop", "--data", data, "--yes", "ticks")
     run(program, "flush", "--data", data)
     run(program, "verify", "--data", data)
-    print(f"{free(place)} bytes are free after a drop on a full disk")
-    if free(place) < 4 << 20:
+    print(f"{free()} bytes are free after a drop on a full disk")
+    if free() < 4 << 20:
         sys.exit("the dropped table's space is not free")
 
 
 def main(program, workdir, kind="ext4"):
-    if os.geteuid() != 0:
-        print("SKIPPED, NOTHING WAS TESTED: only root can mount a disk")
-        return
     os.makedirs(workdir, exist_ok=True)
     os.environ.setdefault("CHRONOLITH_MEMORY", "64MiB")
-    place = mount(workdir, kind)
-    try:
-        steps(os.path.abspath(program), workdir, place)
-    finally:
-        subprocess.run(["umount", place], check=False)
+    disk = Disk(workdir, DISK_BYTES, kind)
+    if kind == "ext4":
+        disk.format()
+    disk.mount()
+    steps(os.path.abspath(program), workdir, disk)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ during the import. Prints the seed; the environment variable CHRONOLITH_SEED rep
 """
 import filecmp
 import os
-import random
 import shutil
 import subprocess
 import sys
 import time
 
 import equal_export
+from server import dice
 
 
 def import_command(program, data, files):
@@ -48,9 +48,7 @@ def one_round(program, data, files, moments, longest, kills_left):
 
 
 def main(program, kills, workdir, files):
-    seed = int(os.environ.get("CHRONOLITH_SEED", time.time_ns() % 1_000_000))
-    print(f"seed {seed}", flush=True)
-    moments = random.Random(seed)
+    moments = dice()
     os.environ.setdefault("CHRONOLITH_MEMORY", "192MiB")
     data, export = os.path.join(workdir, "db"), os.path.join(workdir, "export.csv")
     right = os.path.join(workdir, "right.csv")

@@ -9,58 +9,27 @@ Goes on until KILLS servers were killed. A small memory budget makes flushes and
 Prints the seed; the environment variable CHRONOLITH_SEED replays the moments.
 """
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
-import time
 
 import equal_export
+from server import Server, dice
 
 # The longest time that a server lives in a round that is not over.
 LIFE_SECONDS = 0.8
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """Servers one after the other, on the same ports."""
-
-    def __init__(self, program, data):
-        self.grpc = f"127.0.0.1:{free_port()}"
-        self.command = [program, "serve", "--data", data, "--grpc", self.grpc,
-                        "--http", f"127.0.0.1:{free_port()}"]
-        self.start()
-
-    def start(self):
-        """Returns once it listens."""
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        if "gRPC" not in line:
-            sys.exit(f"the server did not start: {line!r}")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 def main(program, kills, workdir, files):
-    seed = int(os.environ.get("CHRONOLITH_SEED", time.time_ns() % 1_000_000))
-    print(f"seed {seed}", flush=True)
-    moments = random.Random(seed)
+    moments = dice()
     os.environ.setdefault("CHRONOLITH_MEMORY", "192MiB")
     os.environ.setdefault("CHRONOLITH_LOG", "error")
     data, export = os.path.join(workdir, "db"), os.path.join(workdir, "export.csv")
     killed = rounds = 0
     while killed < kills:
         shutil.rmtree(data, ignore_errors=True)
-        server = Server(program, data)
+        # On the same ports each time: the import goes on.
+        server = Server(program, data).start()
         url = f"http://{server.grpc}"
         importing = subprocess.Popen(
             [program, "import", "--url", url, "--table", "ticks", "--time", "ts_s:s",

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from server import ROOT, Server, skip
+
 PACKAGES = ["grpcio", "grpcio-tools", "grpcio-status", "pyarrow", "pandas"]
-SKIPPED = 77
 
 
 def environment(folder):
@@ -27,8 +27,7 @@ def environment(folder):
     if have.returncode != 0:
         got = subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES])
         if got.returncode != 0:
-            print("SKIPPED: the packages of the Python client cannot be installed: NOTHING WAS TESTED", file=sys.stderr)
-            sys.exit(SKIPPED)
+            skip("the packages of the Python client cannot be installed")
     return python
 
 
@@ -96,16 +95,11 @@ def main():
     out = work / "generated"
     subprocess.run([python, "-m", "grpc_tools.protoc", "-I", ROOT / "proto", f"--python_out={out}",
                     f"--grpc_python_out={out}", *protos], check=True)
-    server = subprocess.Popen([program, "serve", "--data", work / "db", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-                              stdout=subprocess.PIPE, text=True)
-    try:
-        address = re.search(r"gRPC http://([^,\s]+)", server.stdout.readline()).group(1)
-        done = subprocess.run([python, pathlib.Path(__file__).resolve(), "--check", address], cwd=work,
-                              env={**os.environ, "PYTHONPATH": str(out)})
-        sys.exit(done.returncode)
-    finally:
-        server.terminate()
-        server.wait()
+    server = Server(program, work / "db", new_ports=True).start()
+    done = subprocess.run([python, pathlib.Path(__file__).resolve(), "--check", server.grpc], cwd=work,
+                          env={**os.environ, "PYTHONPATH": str(out)})
+    server.stop()
+    sys.exit(done.returncode)
 
 
 if __name__ == "__main__":
