@@ -256,7 +256,11 @@ fn parse(
     let head = reader.bytes(HEADER_LEN_BYTES).map_err(|e| damaged(0, e.to_string()))?;
     let version = head.get(MAGIC.len()..).and_then(|rest| rest.first_chunk());
     let version = version.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    if head.starts_with(&MAGIC) && version != VERSION {
+    // The header's hash is where it is in every version, so that a flipped bit is not taken for another version.
+    let is_whole = head
+        .split_last_chunk::<HASH_LEN_BYTES>()
+        .is_some_and(|(covered, hash)| blake3::hash(covered).as_bytes() == hash);
+    if head.starts_with(&MAGIC) && version != VERSION && is_whole {
         let path = path.to_path_buf();
         return Err(Error::UnsupportedVersion { path, found: version, supported: VERSION });
     }

@@ -187,8 +187,7 @@ fn damage_inside_is_found_and_damage_behind_ignored() {
     assert_eq!(whole.len() as u64, reference.len_bytes);
     for offset in 0..reference.len_bytes {
         disk.flip_bit(&path, offset, u8::try_from(offset % 8).unwrap()).unwrap();
-        let kind = load().unwrap_err().kind();
-        assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Conflict), "byte {offset}");
+        assert_eq!(load().unwrap_err().kind(), ErrorKind::Corrupt, "byte {offset}");
         disk.flip_bit(&path, offset, u8::try_from(offset % 8).unwrap()).unwrap();
     }
     for len in 0..reference.len_bytes {
@@ -205,6 +204,35 @@ fn damage_inside_is_found_and_damage_behind_ignored() {
     );
     disk.remove_raw(&path).unwrap();
     assert_eq!(load().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn another_version_has_a_sound_header() {
+    let (disk, rng) = (disk(), SeededRng::new(1));
+    let (mut times, _) = random_times(4, 30);
+    let reference = times.append_to_file(&disk, &rng, &dir(), 5).unwrap().unwrap();
+    let path = dir().join(format!("manifest/{}.times", reference.file_id));
+    let mut bytes = disk.read_raw(&path).unwrap();
+    bytes[8] = 9;
+    let hash = *blake3::hash(&bytes[..480]).as_bytes();
+    bytes[480..512].copy_from_slice(&hash);
+    disk.write_raw(&path, &bytes).unwrap();
+    let error = CommitTimes::load(&disk, &dir(), 5, &reference).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedVersion { found: 9, .. }), "{error}");
+}
+
+#[test]
+fn lost_times_are_told_before_what_came_later() {
+    let (disk, rng) = (disk(), SeededRng::new(1));
+    let mut times = CommitTimes::lost();
+    times.pass(seq(3, 70));
+    let reference = times.append_to_file(&disk, &rng, &dir(), 5).unwrap().unwrap();
+    let mut loaded = CommitTimes::load(&disk, &dir(), 5, &reference).unwrap();
+    assert_eq!((loaded.sequence_at(i64::MAX), loaded.last_sequence()), (None, seq(3, 70)));
+    loaded.push(seq(4, 71), 1_000_000_000);
+    assert_eq!(loaded.sequence_at(999_999_999), None);
+    assert_eq!(loaded.sequence_at(1_000_000_000), Some(seq(4, 71)));
+    assert_eq!(loaded.time_of(seq(3, 70)), None);
 }
 
 #[test]
