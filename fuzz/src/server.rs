@@ -381,8 +381,7 @@ fn messages() -> Vec<(u8, Vec<u8>)> {
             name: String::new(),
         }],
     };
-    let create =
-        v1::CreateTableRequest { table: "t".into(), options: Some(options), ..Default::default() };
+    let create = v1::CreateTableRequest { table: "t".into(), options: Some(options) };
     let sql = v1::SqlRequest { statement: "SELECT 1".into(), ..Default::default() };
     vec![
         (0, write.encode_to_vec()),
@@ -390,13 +389,8 @@ fn messages() -> Vec<(u8, Vec<u8>)> {
         (3, create.encode_to_vec()),
         (
             4,
-            v1::DeleteRowsRequest {
-                table: "t".into(),
-                tags: scan.tags.clone(),
-                range: scan.range,
-                ..Default::default()
-            }
-            .encode_to_vec(),
+            v1::DeleteRowsRequest { table: "t".into(), tags: scan.tags.clone(), range: scan.range }
+                .encode_to_vec(),
         ),
         (5, scan.encode_to_vec()),
         (6, aggregate.encode_to_vec()),

@@ -1,5 +1,5 @@
 //! Every tracked input through its target, and a few thousand mutations of each: fuzzing without libFuzzer.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
