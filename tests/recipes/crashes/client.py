@@ -63,7 +63,7 @@ class Client:
     def close(self):
         self.channel.close()
 
-    def sql(self, statement, seconds=60, **more):
+    def sql(self, statement, seconds=300, **more):
         """The answer as a header and an Arrow table (none for statements that write)."""
         replies = self.queries.Sql(self.query.SqlRequest(statement=statement, **more), timeout=seconds)
         header, parts = None, []
@@ -74,7 +74,7 @@ class Client:
         data = b"".join(parts)
         return header, pa.ipc.open_stream(data).read_all() if data else None
 
-    def stats(self, seconds=30):
+    def stats(self, seconds=300):
         return self.admin.Stats(self.admin_messages.StatsRequest(), timeout=seconds)
 
     def packed(self, table, time, tags, columns, create=None):

@@ -373,7 +373,7 @@ class Ledger:
             self.counts["tables"] += 1
 
     def settle_tables(self, client):
-        listed = client.admin.ListTables(client.admin_messages.ListTablesRequest(), timeout=30).tables
+        listed = client.admin.ListTables(client.admin_messages.ListTablesRequest(), timeout=300).tables
         found = {table.name: {field.name for field in table.fields} for table in listed if table.name.startswith("x_")}
         for table in {*found, *self.tables, *self.tables_open}:
             allowed = [self.tables.get(table)]

@@ -10,6 +10,8 @@ from ledger import HEAD_TIME, MERGE, STEP_NS, TABLES, TIME_FIRST, Ledger, Wrong,
 
 # Requests of a stream ahead of their answers.
 WINDOW = 8
+# For how long a call may take to end, on a machine that others keep busy.
+PATIENCE_SECONDS = 600
 # Tables beside the four of the load at a time.
 TABLES_MAX = 6
 
@@ -35,7 +37,7 @@ class Load:
     `goes_on`: a call that fails does not end its thread; batches whose outcome is open then are sent again by producers.
     """
 
-    def __init__(self, ledger, address, dice, writers=WRITERS, upkeep=True, seconds=60, goes_on=False):
+    def __init__(self, ledger, address, dice, writers=WRITERS, upkeep=True, seconds=300, goes_on=False):
         self.ledger, self.seconds, self.goes_on = ledger, seconds, goes_on
         self.clients = [Client(address) for _ in range(3)]
         self.is_over, self.is_ending, self.wrong, self.errors = threading.Event(), False, [], {}
@@ -84,7 +86,7 @@ class Load:
         if is_gone:
             self.close()
         for thread in self.threads:
-            thread.join(60)
+            thread.join(PATIENCE_SECONDS)
             if thread.is_alive():
                 raise Wrong("a call did not end though " + ("its server is gone" if is_gone else "it was waited for"))
         self.close()
@@ -289,7 +291,7 @@ class Writer:
                 self.load.is_over.wait(self.rest)
         finally:
             stream.close()
-            answers.join(60)
+            answers.join(PATIENCE_SECONDS)
             self.lose_track(pending)
 
     def take_answers(self, stream, pending):

@@ -126,7 +126,7 @@ def make_tables(server):
         options = client.common.TableOptions(tags=["w"], merge=merge, mode=1)
         for name, kind in [("n", 2), ("b", 2), *([("v", 2), ("x", 1), ("s", 5)] if table in TABLES else [])]:
             options.fields.add(name=name).type.kind = kind
-        client.admin.CreateTable(client.admin_messages.CreateTableRequest(table=table, options=options), timeout=30)
+        client.admin.CreateTable(client.admin_messages.CreateTableRequest(table=table, options=options), timeout=300)
     client.close()
 
 
