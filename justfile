@@ -44,3 +44,7 @@ probe *args:
 # Licences, advisories, sources and duplicates of dependencies (needs cargo-deny and, for advisories, a network).
 deny:
     cargo deny check
+
+# Crash images, faults, damage and planted bugs for so long: `just torture --minutes 60 --seed 7` (tests/README.md).
+torture *args:
+    cargo run --release -p chronolith-tests --bin torture -- {{args}}
