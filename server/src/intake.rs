@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_let_go_is_room_again_once() {
-        let intake = Intake::new(8 * UNIT_BYTES);
+        let intake = Intake::new(8 * UNIT_BYTES - PREFIX_BYTES);
         let whole = held(&intake, 6 * UNIT_BYTES);
         assert_eq!(intake.room.available_permits(), 2);
         let claim = whole.claim();

@@ -111,7 +111,7 @@ pub(super) fn or_create(data: &DataArg) -> CtlResult<Db> {
 }
 
 /// Of a database that another process holds: that it can be asked.
-fn held(error: Error) -> CtlError {
+pub(super) fn held(error: Error) -> CtlError {
     match error {
         Error::Locked { .. } => CtlError::Conflict(format!(
             "{error}: where that is a server, say --url URL instead of --data"

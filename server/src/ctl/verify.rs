@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::json::{self, ReportFormat};
-use super::open::DataArg;
+use super::open::{DataArg, held};
 use super::place::{self, PlaceArg, Target};
 use super::{CtlError, CtlResult, print};
 use crate::text::time::push_utc;
@@ -68,7 +68,8 @@ fn tell(report: &VerifyReport, format: ReportFormat) -> CtlResult<()> {
 
 fn verify_here(data: &DataArg, args: &VerifyArgs) -> CtlResult<()> {
     data.require()?;
-    tell(&Db::verify_at(&data.options().existing())?, args.format)
+    let report = Db::verify_at(&data.options().existing()).map_err(held)?;
+    tell(&report, args.format)
 }
 
 fn repair(data: &DataArg, args: &VerifyArgs) -> CtlResult<()> {
