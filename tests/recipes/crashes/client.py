@@ -1,5 +1,6 @@
 """Calls of the gRPC interface, as thin as they can be. Needs grpcio, grpcio-tools, numpy and pyarrow."""
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -73,6 +74,17 @@ class Client:
             parts.append(reply.arrow_ipc)
         data = b"".join(parts)
         return header, pa.ipc.open_stream(data).read_all() if data else None
+
+    def patient_sql(self, statement, seconds=300):
+        """The same; while memory for reads is full, as of merges after a start, it is asked again."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self.sql(statement, seconds)
+            except grpc.RpcError as error:
+                if reason(error) not in ("overloaded", "memory") or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def stats(self, seconds=300):
         return self.admin.Stats(self.admin_messages.StatsRequest(), timeout=seconds)

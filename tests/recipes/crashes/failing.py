@@ -3,7 +3,6 @@
 A sync that fails is not done: what it was for is lost with the power, so an acknowledgement behind it shows as a loss.
 """
 import os
-import re
 import shutil
 import subprocess
 import time

@@ -25,8 +25,9 @@ def values(writer, numbers):
     return (numbers * 2_654_435_761 + (writer + 1) * 40_503_777_777) % (1 << 40)
 
 
-def texts(of, width):
-    return [f"{value:010x}" * (1 + value % width) for value in of.tolist()]
+def text(value, width):
+    """The field `s` beside the value `v`, up to `width` times ten characters."""
+    return f"{value:010x}" * (1 + value % width)
 
 
 class Part:
@@ -265,7 +266,7 @@ class Ledger:
             raise Wrong(f"durable_sequence went back: from {self.durable} to {durable}")
         self.see_durable(stats.durable_sequence)
         try:
-            header, answer = client.sql(self.query())
+            header, answer = client.patient_sql(self.query())
         except grpc.RpcError as error:
             raise Wrong(f"after a restart the tables cannot be read: {error.details()}") from error
         with self.lock:
@@ -389,14 +390,14 @@ class Ledger:
         """Every row, field by field. Nothing may be open."""
         for table in TABLES:
             due = self.due_rows(table)
-            _, answer = client.sql(f"SELECT w, n, b, v, x, s, _seq, time FROM {table}", seconds=300)
+            _, answer = client.patient_sql(f"SELECT w, n, b, v, x, s, _seq, time FROM {table}")
             found = {name: answer.column(name) for name in answer.column_names}
             writer = np.array([int(name[1:]) for name in found["w"].to_pylist()], dtype=np.int64)
             number = found["n"].to_numpy()
             order = np.lexsort((number, writer))
             if len(order) != len(due["n"]):
                 raise Wrong(f"{table} has {len(order)} rows, {len(due['n'])} are due")
-            text = found["s"].to_pylist()
+            found_texts = found["s"].to_pylist()
             rows = {"w": writer, "n": number, "b": found["b"].to_numpy(), "v": found["v"].to_numpy(),
                     "x": found["x"].to_numpy(), "t": found["time"].to_numpy().astype(np.int64)}
             for name, got in rows.items():
@@ -404,7 +405,7 @@ class Ledger:
                 if not same.all():
                     at = int(np.argmin(same))
                     raise Wrong(f"{table}.{name}: row {due['n'][at]} of writer {due['w'][at]} is {got[order][at]}, not {due[name][at]}")
-            if [text[at] for at in order] != due["s"]:
+            if [found_texts[at] for at in order] != due["s"]:
                 raise Wrong(f"{table}.s differs")
             told = due["q"] >= 0
             if (found["_seq"].to_numpy()[order].astype(np.int64)[told] != due["q"][told]).any():
@@ -430,5 +431,5 @@ class Ledger:
         order = np.lexsort((rows["n"], rows["w"]))
         rows = {name: column[order] for name, column in rows.items()}
         wide = np.concatenate(width)[order]
-        rows["s"] = [f"{value:010x}" * (1 + value % most) for value, most in zip(rows["v"].tolist(), wide.tolist())]
+        rows["s"] = [text(value, most) for value, most in zip(rows["v"].tolist(), wide.tolist())]
         return rows

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 
 from client import REFUSED, Client, reason
-from ledger import HEAD_TIME, MERGE, STEP_NS, TABLES, TIME_FIRST, Ledger, Wrong, pair, values
+from ledger import HEAD_TIME, MERGE, STEP_NS, TABLES, TIME_FIRST, Ledger, Wrong, pair, text, values
 
 # Requests of a stream ahead of their answers.
 WINDOW = 8
@@ -192,7 +192,7 @@ class Writer:
             of = values(self.number, numbers).tolist()
             columns = {"n": numbers.tolist(), "b": [batch.number] * part.count, "v": of,
                        "x": [None if number % 5 == 0 else value / 8 for number, value in zip(numbers.tolist(), of)],
-                       "s": [f"{value:010x}" * (1 + value % self.width) for value in of]}
+                       "s": [text(value, self.width) for value in of]}
             request.tables.append(make(part.table, (TIME_FIRST + numbers * STEP_NS).tolist(), tags, columns, self.options(part.table)))
         if batch.has_head:
             columns = {"b": [batch.number], "n": [sum(part.count for part in batch.parts)]}
@@ -241,8 +241,7 @@ class Writer:
         for number, value in zip(numbers.tolist(), values(self.number, numbers).tolist()):
             time_text = np.datetime64(TIME_FIRST + number * STEP_NS, "ns")
             x = "NULL" if number % 5 == 0 else repr(value / 8)
-            text = f"{value:010x}" * (1 + value % self.width)
-            rows.append(f"('{time_text}', 'w{self.number:03}', {number}, {batch.number}, {value}, {x}, '{text}')")
+            rows.append(f"('{time_text}', 'w{self.number:03}', {number}, {batch.number}, {value}, {x}, '{text(value, self.width)}')")
         statement = f"INSERT INTO {part.table} (time, w, n, b, v, x, s) VALUES {', '.join(rows)}"
         try:
             header, _ = self.client.sql(statement, self.load.seconds)

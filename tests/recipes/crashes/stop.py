@@ -3,7 +3,6 @@ import os
 import signal
 import time
 
-from client import Client
 from full import until
 from ledger import Ledger, Wrong
 from load import Load
