@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use chronolith_codec::varint::put_u64;
 use chronolith_codec::{Bitmap, encode_f64, encode_i64, encode_text, encode_validity};
+use chronolith_engine::catalog::{Catalog, CatalogChange};
 use chronolith_engine::clock::ManualClock;
 use chronolith_engine::executor::DeterministicExecutor;
+use chronolith_engine::manifest::{Change, CommitTimesRef, Manifest, ProducerState, Quarantined};
 use chronolith_engine::model::{
-    Batch, CommitMetadata, FieldType, MergeMode, Predicate, RowBuilder, SeriesKey, TableOptions,
-    TagFilter, TimeRange, Value,
+    Batch, CommitMetadata, FieldType, FileId, MergeMode, Predicate, RowBuilder, Sequence,
+    SeriesKey, TableId, TableOptions, TagFilter, TimeRange, Value, Window,
 };
 use chronolith_engine::rng::SeededRng;
+use chronolith_engine::segment::SegmentInfo;
 use chronolith_engine::segment::fuzz::info_of;
 use chronolith_engine::tombstone::Tombstone;
 use chronolith_engine::vfs::sim::SimVfs;
@@ -31,6 +34,7 @@ pub type Seed = (&'static str, String, Vec<u8>);
 pub fn all() -> Vec<Seed> {
     let mut seeds = Seeds::default();
     database(&mut seeds);
+    seeds.edits();
     seeds.codec_pages();
     seeds.block_parts();
     #[cfg(feature = "server")]
@@ -123,19 +127,88 @@ fn long() -> Batch {
     Batch::new().with(builder.build().expect("columns have one type each"))
 }
 
+fn changes() -> Vec<Change> {
+    let (table, sequence) = (TableId(1), |counter| Sequence { incarnation: 1, counter });
+    let window = Window::of(START_NS, 2);
+    let segment = SegmentInfo {
+        file_id: FileId(5),
+        table,
+        window,
+        len_bytes: 1_000,
+        hash: [7; 32],
+        row_count: 9,
+        series_count: 2,
+        min_time: window.start_ns,
+        max_time: window.start_ns + 9,
+        min_sequence: sequence(1),
+        max_sequence: sequence(8),
+        has_duplicates: true,
+        tombstones_through: Sequence::ZERO,
+        effort: 1,
+    };
+    let tombstone = |counter| Tombstone {
+        table,
+        sequence: sequence(counter),
+        tags: vec![(0, TagFilter::In(vec!["a".into()]))],
+        range: TimeRange::new(0, 100),
+    };
+    let catalog = Catalog::default();
+    let options = TableOptions { tags: vec!["sym".into()], ..TableOptions::default() };
+    let made = CatalogChange::CreateTable(catalog.plan_table("t", &options));
+    let catalog = Arc::new(catalog.apply(&made).expect("a table can be made"));
+    let producer = |id: &str| ProducerState {
+        id: id.into(),
+        number: 3,
+        sequence: sequence(2),
+        row_count: 5,
+        time_ns: START_NS,
+    };
+    let quarantined = Quarantined {
+        path: "quarantine/x".into(),
+        reason: "hash differs".into(),
+        table: Some(table),
+        range: TimeRange::new(5, 50),
+        min_sequence: sequence(2),
+        max_sequence: sequence(9),
+        at_ns: START_NS,
+    };
+    let times = CommitTimesRef { file_id: FileId(99), len_bytes: 1_024, hash: [7; 32] };
+    vec![
+        Change::Incarnation { number: 1, previous_last: Sequence::ZERO },
+        Change::Catalog { catalog, through: sequence(1) },
+        Change::SegmentAdded(Arc::new(segment.clone())),
+        Change::SegmentAdded(Arc::new(SegmentInfo { file_id: FileId(6), ..segment })),
+        Change::SegmentRemoved(FileId(6)),
+        Change::FlushedThrough { table, through: sequence(8) },
+        Change::TombstoneAdded(Arc::new(tombstone(9))),
+        Change::TombstoneAdded(Arc::new(tombstone(10))),
+        Change::TombstoneRemoved { table, sequence: sequence(9) },
+        Change::Producers(Arc::new(vec![producer("a"), producer("b")])),
+        Change::LogFloor(4),
+        Change::LogHead { number: 4, file_id: FileId(44) },
+        Change::CommitTimes(times),
+        Change::Quarantined(Arc::new(quarantined)),
+        Change::Horizon { table, through: sequence(7) },
+    ]
+}
+
 #[derive(Default)]
 struct Seeds {
     all: Vec<Seed>,
-    count: usize,
 }
 
 impl Seeds {
     /// Adds an input that begins with `choices`.
     fn add(&mut self, target: &'static str, what: &str, choices: &[u8], bytes: &[u8]) {
         let whole = [choices, bytes].concat();
+        // Three of a kind of part are enough.
+        let is_alike = |seed: &&Seed| seed.0 == target && seed.2.first() == choices.first();
+        if target == "block" && self.all.iter().filter(is_alike).count() >= 3 && choices[0] != 0 {
+            return;
+        }
         if whole.len() <= 4_096 && !self.all.iter().any(|(of, _, b)| *of == target && *b == whole) {
-            self.count += 1;
-            self.all.push((target, format!("{what}-{:03}", self.count), whole));
+            let number = self.all.iter().filter(|seed| seed.0 == target).count();
+            self.all.push((target, format!("{what}-{number:02}"), whole));
         }
     }
 
@@ -208,12 +281,13 @@ impl Seeds {
         let footer = number(trailer, 8);
         self.add("block", "footer", &[9, 0, 0, 0], &bytes[footer..trailer]);
         let rows = [info.row_count as u8, 0];
+        let both = [info.series_count as u8, info.row_count as u8];
         let series = [info.series_count as u8, 0];
         for entry in (footer + 4..trailer).step_by(24) {
             let (from, len) = (number(entry + 8, 8), number(entry + 16, 8));
             let (part, count) = match number(entry, 2) {
                 2 => (10, rows),
-                3 => (4, series),
+                3 => (4, both),
                 4 => (5, [1, 0]),
                 5 => (6, series),
                 7 => (2, rows),
@@ -226,17 +300,29 @@ impl Seeds {
         }
     }
 
+    /// An edit for each kind of change.
+    fn edits(&mut self) {
+        let disk = SimVfs::new(3);
+        let rng = Arc::new(SeededRng::new(3));
+        let manifest = Manifest::create(Arc::new(disk.clone()), rng, Path::new("/m"), 9);
+        let manifest = manifest.expect("a new manifest is made");
+        for change in changes() {
+            manifest.commit(&[change]).expect("changes fit one after the other");
+        }
+        self.files(&disk);
+    }
+
     fn codec_pages(&mut self) {
         let ints: Vec<i64> = (0..40).map(|at| 1_000 + at * at % 17 * 5).collect();
         let floats: Vec<f64> = ints.iter().map(|value| *value as f64 / 100.0).collect();
         let texts = ["", "NSE", "é", "RELIANCE", "NSE", "RELIANCE-EQ"].into_iter().collect();
         let count = [40, 0];
-        for choice in 0..20 {
+        for choice in (0..10).chain([13]) {
             let mut page = Vec::new();
             encode_i64(&ints, &codec::int_plan(choice), &mut page);
             self.add("codec", "int", &[0, choice, count[0], count[1]], &page);
         }
-        for choice in (0..50).step_by(3).chain([251]) {
+        for choice in (0..50).step_by(7).chain([251]) {
             let mut page = Vec::new();
             encode_f64(&floats, &codec::float_plan(choice), &mut page);
             self.add("codec", "float", &[1, choice, count[0], count[1]], &page);

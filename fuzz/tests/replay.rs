@@ -12,7 +12,7 @@ const MUTATION_COUNT: u64 = 3_000;
 /// Bytes of one tracked input, and of all of a target's.
 const INPUT_BYTES_MAX: usize = 4 << 10;
 const INPUTS_BYTES_MAX: usize = 100 << 10;
-const INPUT_COUNT_MAX: usize = 64;
+const INPUT_COUNT_MAX: usize = 60;
 
 fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
