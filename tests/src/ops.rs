@@ -167,11 +167,11 @@ fn dense(dice: &mut Dice) -> Vec<RowIn> {
     (0..count).map(&mut row).collect()
 }
 
-/// Some decimals with fewer digits than their column.
-fn shorten(tables: &mut [TableWrite], model: &Model, dice: &mut Dice) {
+/// Some decimals with fewer digits than their column; not where the write that made the column may fail after this one.
+fn shorten(tables: &mut [TableWrite], model: &Model, profile: Profile, dice: &mut Dice) {
     for write in tables {
         let Some(table) = model.tables.get(&write.table) else { continue };
-        if !table.fields.iter().any(|field| field.0 == "fee") || !dice.chance(30) {
+        if !table.fields.iter().any(|field| field.0 == "fee") || !dice.chance(30) || profile.fails {
             continue;
         }
         for (_, value) in write.rows.iter_mut().flat_map(|row| &mut row.fields) {
@@ -214,7 +214,7 @@ pub fn write(model: &Model, profile: Profile, dice: &mut Dice) -> Change {
             }
         }
     }
-    shorten(&mut tables, model, dice);
+    shorten(&mut tables, model, profile, dice);
     let producer = dice.chance(30).then(|| {
         let id = (*dice.pick(&["p1", "p2", "p3", "import:a"])).to_owned();
         let number = model.producers.get(&id).map_or(1, |last| last.0 + 1);
